@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
@@ -50,7 +50,7 @@ def test_schedules_are_due_when_debians_cron_begins_them(tmp_path):
     apart = {}
     for night in nights:
         for number, cron in enumerate(JOBS):
-            cron_s = {at // 60 * 60 for job, at in night.began() if job == number}
+            cron_s = {*began(number, night)}
             ours = {*due(cron, night)}
             if cron_s != ours:
                 apart[night.zone, f"{night.begins:%m-%d}", cron] = (
@@ -59,14 +59,25 @@ def test_schedules_are_due_when_debians_cron_begins_them(tmp_path):
     assert apart == {}
 
 
+def began(number, night):
+    """The minutes at which cron began the job. All nights go on until the last one is over; and
+    whatever begins as a night ends does not know the time any more.
+    """
+    first, last = span(night)
+    minutes = (at // 60 * 60 for job, at in night.began() if job == number)
+    return (at for at in minutes if first < at <= last)
+
+
 def due(cron, night):
-    zone = ZoneInfo(night.zone)
-    first = night.begins.replace(tzinfo=zone).astimezone(UTC)
-    last = first.timestamp() + timedelta(hours=HOURS).total_seconds()
-    # Until the last job of all, which is after the change by the clock on the wall.
-    last = datetime.fromisoformat(f"{night.begins:%Y-%m-%d} 05:30").replace(tzinfo=zone).timestamp()
+    first, last = span(night)
     schedule = Schedule(cron=cron, tz=night.zone, phases=("E",))
-    return takewhile(lambda at: at <= last, times(schedule, first.timestamp()))
+    return takewhile(lambda at: at <= last, times(schedule, first))
+
+
+def span(night):
+    """From its beginning to the last job of all, which is later by the clock on the wall too."""
+    begins = night.begins.replace(tzinfo=ZoneInfo(night.zone))
+    return begins.timestamp(), begins.replace(hour=5, minute=30).timestamp()
 
 
 def said(moments):

@@ -65,6 +65,17 @@ def between(one: Schedule, first: str, last: str) -> list[str]:
         # 5 April 2026: 02:00 becomes 01:30 again, which is 15:00 UTC of the fourth.
         ("Australia/Lord_Howe", "45 1 * * *", "2026-04-04T00:00", "2026-04-06T00:00",
          ["04 14:45", "05 15:15"]),
+        # What is of no certain hour goes by time as it passes, also there.
+        ("Australia/Lord_Howe", "30 * * * *", "2026-10-03T14:00", "2026-10-03T17:00",
+         ["03 15:00", "03 15:30", "03 16:30"]),
+        ("Australia/Lord_Howe", "30 * * * *", "2026-04-04T14:00", "2026-04-04T16:30",
+         ["04 14:30", "04 15:00", "04 16:00"]),
+        ("Australia/Lord_Howe", "*/20 2 * * *", "2026-04-04T14:00", "2026-04-05T15:30",
+         ["04 15:30", "04 15:50", "04 16:10", "05 15:30"]),
+        ("Australia/Lord_Howe", "15 */2 * * *", "2026-04-04T14:00", "2026-04-04T18:00",
+         ["04 15:45", "04 17:45"]),
+        ("Europe/Berlin", "* * 29 2 *", "2026-01-01T00:00", "2028-02-28T23:01",
+         ["28 23:00", "28 23:01"]),
     ],
 )  # fmt: skip
 def test_the_nights_of_the_change_of_the_clock(zone, cron, first, last, expected):

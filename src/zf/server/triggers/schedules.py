@@ -1,16 +1,17 @@
 """When a schedule is due: five fields of cron and a time zone -> which items to queue. Pure.
 
-Times are cronsim's, which keeps to Debian's cron over changes of the clock: a job of a certain hour
-that the clock skips runs when it goes on, one that it repeats runs once; one of every hour goes by
-time as it passes. Which times are settled is in the queue's lines, so that each is queued at most
+Times are cronsim's, and over changes of the clock as Debian's cron has them: a job of a certain
+hour that the clock skips runs when it goes on, one that it repeats runs once; one of every hour goes
+by time as it passes. Which times are settled is in the queue's lines, so that each is queued at most
 once, whatever restarts and whatever becomes of the clock.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
@@ -33,11 +34,59 @@ MOST_CAUGHT_UP = 100
 def times(schedule: Schedule, after: float) -> Iterator[float]:
     """The moments at which it is due after that one, in seconds since the epoch, in order."""
     zone = ZoneInfo(schedule.tz)
+    minutes, hours = schedule.cron.split()[:2]
+    if minutes.startswith("*") or hours.startswith("*"):
+        yield from _as_time_passes(schedule.cron, zone, after)
+        return
     for due in CronSim(schedule.cron, datetime.fromtimestamp(after, zone)):
         moment = due.astimezone(UTC).timestamp()
         # The clock may show the same time twice: the first one is meant.
         if moment > after:
             yield moment
+
+
+def _as_time_passes(cron: str, zone: ZoneInfo, after: float) -> Iterator[float]:
+    """The times of what is no job of a certain hour: each minute that the clock shows counts, as
+    often as it shows it. Gone through in pieces in which the clock is not changed, since cronsim
+    takes each change for one of a whole hour.
+    """
+    start, back = after, timedelta()
+    while True:
+        offset = _offset(zone, start)
+        shown = datetime.fromtimestamp(start, UTC).replace(tzinfo=None) + offset
+        seen, start = start, math.inf
+        for due in CronSim(cron, shown - back):
+            moment = (due - offset).replace(tzinfo=UTC).timestamp()
+            start = _change(zone, seen, moment)
+            if start <= moment:
+                break
+            yield moment
+            seen = moment
+        if start == math.inf:
+            return
+        back = timedelta(seconds=1)  # the first moment of the next piece is a part of it
+
+
+def _change(zone: ZoneInfo, first: float, last: float) -> float:
+    """When the clock is changed first after one moment and until another; infinity for never."""
+    offset = _offset(zone, first)
+    while first < last:
+        later = min(first + 86400.0, last)
+        if _offset(zone, later) != offset:
+            low, high = int(first), math.ceil(later)
+            while high - low > 1:
+                middle = (low + high) // 2
+                if _offset(zone, middle) == offset:
+                    low = middle
+                else:
+                    high = middle
+            return high
+        first = later
+    return math.inf
+
+
+def _offset(zone: ZoneInfo, moment: float) -> timedelta:
+    return datetime.fromtimestamp(moment, zone).utcoffset() or timedelta()
 
 
 def due(state: State, flow: Flow, schedules: Mapping[str, Schedule], now: float) -> list[Record]:
