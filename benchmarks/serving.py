@@ -107,7 +107,7 @@ def _until_ready(server: _Server) -> None:
 class _Clients:
     """Those who follow a run: some read all of it, the others nothing.
 
-    One thread stands for all of them, at the lowest priority: others' machines are no part of what
+    One thread stands for all of them, at a lower priority: others' machines are no part of what
     is measured.
     """
 
@@ -132,7 +132,7 @@ class _Clients:
         self._thread.start()
 
     def _read(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
         while self._tails and not self._closing:
             for key, _ in self._selector.select(0.2):
                 one = key.fileobj

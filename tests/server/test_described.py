@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -29,6 +30,9 @@ tasks:
 CONFIG = """\
 hooks = "tests.support.schemathesis_hooks"
 request-timeout = 30
+
+[auth.openapi.token]
+bearer = "${TOKEN}"
 
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 412, 416, 422]
@@ -69,6 +73,13 @@ def test_redocly_finds_nothing_in_the_description(description):
     assert (done.returncode, told) == (0, []), done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("number", ["+1", "1.0", " 1", "1_0", "0x1", "1e2"])
+@pytest.mark.parametrize("path", ["/runs?limit=", "/runs/well/events?after=", "/queue?limit="])
+def test_a_number_is_one_of_digits(server, path, number):
+    assert server.get(f"{path}{quote(number)}").status == 422
+    assert server.get(f"{path}1").status == 200
+
+
 @pytest.mark.parametrize("role", [ROLES[0], ROLES[-1]])
 def test_answers_are_as_described_for(role, server, description, tmp_path):
     asks(server, description, tmp_path, role, "--phases=fuzzing", "--max-examples=2", "--seed=1")
@@ -95,10 +106,9 @@ def asks(server: Server, description: Path, tmp_path: Path, role: str, *words: s
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--checks=all"),
             *(f"--url=http://127.0.0.1:{server.port}", "--no-color", *words),
-            f"--header=Authorization: Bearer {server.token(role)}",
         ],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TOKEN": server.token(role)},
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.proof_bundles import FAILED, OK, TIMED_OUT, Ending, Run
-from zf.events import Cause, Interrupted, Status
+from zf.events import ApprovalAsked, Cause, Interrupted, Status
 from zf.report.formats.recorded import RecordedRun
 from zf.report.html.headline import headline
 
@@ -58,6 +58,13 @@ def test_nothing_ran(run):
     run.plan(a=())
     run.not_run("a", Status.SKIPPED, Cause.CONDITION)
     assert said(run.end()) == "Nothing ran: 1 was skipped."
+
+
+def test_a_run_that_goes_on_only_once_it_is_approved(run):
+    run.plan(a=())
+    assert said(run, alive=True) == "Still running: 0 of 1 task has ended so far."
+    run.tell(ApprovalAsked("a", 1, ("ann",), 1, "0" * 64, {}))
+    assert said(run, alive=True) == "Waiting for approval of a: 0 of 1 task has ended so far."
 
 
 def test_a_run_that_goes_on_and_one_that_was_killed(run):

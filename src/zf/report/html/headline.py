@@ -10,6 +10,8 @@ from zf.report.summary import total_s
 from zf.report.words import VERBS, count, duration, limit, signal_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zf.report.causes import RootCause
     from zf.report.facts import Facts
 
@@ -30,10 +32,12 @@ def headline(facts: Facts, *, alive: bool = False) -> str:
                 f"{count(len(facts.tampered), 'thing')} in its folder is not what zf wrote."
             )
         case "waiting" if not alive:
-            names = ", ".join(map(printable, facts.suspended))
-            return f"Waiting for approval of {names}: {_ended(facts, 'have')} so far."
+            return _waiting(facts, facts.suspended)
         case "unfinished" | "waiting" if alive:
-            return f"Still running: {_ended(facts, 'have')} so far."
+            asked = [task.id for task in facts.tasks.values() if task.unanswered is not None]
+            if asked and not facts.counts["running"]:
+                return _waiting(facts, asked)
+            return f"Still running: {_ended_so_far(facts)}."
         case "unfinished":
             return f"Never finished: its zf was killed after {_ended(facts)}."
         case "interrupted":
@@ -73,6 +77,17 @@ def _counts(facts: Facts, one: str, many: str) -> str:
         if facts.counts[word]
     ]
     return ", ".join(parts) or "no task was planned"
+
+
+def _waiting(facts: Facts, tasks: Sequence[str]) -> str:
+    shown = [*map(printable, tasks[:_MOST_NAMED])]
+    if more := len(tasks) - len(shown):
+        shown.append(f"{more} more")
+    return f"Waiting for approval of {' and '.join(shown)}: {_ended_so_far(facts)}."
+
+
+def _ended_so_far(facts: Facts) -> str:
+    return f"{_ended(facts, 'has' if len(facts.tasks) == 1 else 'have')} so far"
 
 
 def _ended(facts: Facts, verb: str = "had") -> str:

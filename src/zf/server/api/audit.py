@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from zf.server.api.needs import Admin, Guarding
+from zf.server.api.needs import DIGITS, Admin, Guarding
 
 router = APIRouter(tags=["server"])
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["server"])
 def audit(
     _who: Admin,
     access: Guarding,
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many lines.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many lines."), DIGITS] = 100,
     name: Annotated[str, Query(alias="who", description="Only of this token or user.")] = "",
 ) -> dict[str, Any]:
     """Lines of `audit.jsonl`: when, who with which role, by which way, from where, and what."""

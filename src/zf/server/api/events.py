@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from zf.errors import ZfError
-from zf.server.api.needs import AllRuns, Project, Viewer
+from zf.server.api.needs import DIGITS, AllRuns, Project, Viewer
 from zf.server.live.sse import MEDIA_TYPE, Hide, RunEvents
 from zf.server.problems import hidden
 from zf.server.project import Served
@@ -33,7 +33,9 @@ async def events(
     project: Project,
     request: Request,
     last: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-    after: Annotated[int | None, Query(description="The same, for what sets no header.")] = None,
+    after: Annotated[
+        int | None, Query(description="The same, for what sets no header."), DIGITS
+    ] = None,
 ) -> Response:
     """Server-sent events: `id` is the number of a line of the journal, `data` the line. What comes
     back with `Last-Event-ID` gets the rest. `event: end` is the last one; `event: heartbeat`

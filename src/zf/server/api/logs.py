@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from zf.proof import layout, read
-from zf.server.api.needs import AllRuns, Followed, Project, Viewer
+from zf.server.api.needs import DIGITS, AllRuns, Followed, Project, Viewer
 from zf.server.live import lines
 from zf.server.live.opened import OpenRuns
 from zf.server.problems import Refused
@@ -26,7 +26,7 @@ _COUNTS_S = 0.3
 
 Log = Annotated[str, Path(description="Its name, such as step-0 or cleanup-0.")]
 Attempt = Annotated[
-    int, Query(ge=0, le=1_000_000, description="Of this attempt; 0 for the last one.")
+    int, Query(ge=0, le=1_000_000, description="Of this attempt; 0 for the last one."), DIGITS
 ]
 BASE = "/runs/{run}/tasks/{task}/logs/{log}"
 
@@ -91,9 +91,11 @@ def log_lines(
     project: Project,
     followed: Followed,
     attempt: Attempt = 0,
-    first: Annotated[int, Query(ge=1, description="The first line, from 1.")] = 1,
-    count: Annotated[int, Query(ge=1, le=lines.MOST_LINES, description="How many.")] = 500,
-    tail: Annotated[int, Query(ge=0, le=lines.MOST_LINES, description="The last so many.")] = 0,
+    first: Annotated[int, Query(ge=1, description="The first line, from 1."), DIGITS] = 1,
+    count: Annotated[int, Query(ge=1, le=lines.MOST_LINES, description="How many."), DIGITS] = 500,
+    tail: Annotated[
+        int, Query(ge=0, le=lines.MOST_LINES, description="The last so many."), DIGITS
+    ] = 0,
 ) -> LogWindow:
     """Of a log of any size: only what is asked for is read."""
     name = runs.find(run)
@@ -125,7 +127,9 @@ def log_search(
     followed: Followed,
     text: Annotated[str, Query(min_length=1, max_length=500, description="Whatever its case.")],
     attempt: Attempt = 0,
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many lines at most.")] = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="How many lines at most."), DIGITS
+    ] = 100,
     cursor: Annotated[str, Query(pattern=_CURSOR, description="`next` of the answer before.")] = "",
 ) -> LogFound:
     """At most 256 MiB are looked through for one answer; `next` goes on from there."""

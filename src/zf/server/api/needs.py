@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Request
+from pydantic import BeforeValidator
 
 from zf.server.access.access import Access
 from zf.server.access.guard import WHO
@@ -38,6 +40,16 @@ Viewer = Annotated[Who, Depends(at_least(Role.VIEWER))]
 Operator = Annotated[Who, Depends(at_least(Role.OPERATOR))]
 Approver = Annotated[Who, Depends(at_least(Role.APPROVER))]
 Admin = Annotated[Who, Depends(at_least(Role.ADMIN))]
+
+
+def _digits(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value) is None:
+        raise ValueError("it is no whole number")
+    return value
+
+
+# As the description has it: `+1.0` would be taken for one, too.
+DIGITS = BeforeValidator(_digits)
 
 
 def _served(request: Request) -> Served:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from zf.errors import ZfError
@@ -14,7 +15,7 @@ from zf.events import timestamp
 from zf.model import is_valid_id
 from zf.proof.layout import MANIFEST
 from zf.server import told
-from zf.server.api.needs import AllRuns, Project, Starts, Viewer
+from zf.server.api.needs import DIGITS, AllRuns, Project, Starts, Viewer
 from zf.server.live.summaries import Summary, Wanted
 
 router = APIRouter(tags=["runs"])
@@ -87,7 +88,7 @@ def list_runs(
         ),
     ] = "",
     text: Annotated[str, Query(description="Only runs whose row has all these words.")] = "",
-    limit: Annotated[int, Query(ge=1, le=500, description="How many.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many."), DIGITS] = 50,
     cursor: Annotated[str, Query(pattern=_CURSOR, description="`next` of the page before.")] = "",
 ) -> RunPage:
     """Those that a filter takes, a page at a time."""
@@ -110,23 +111,25 @@ def _moment(text: str) -> str:
         return text
 
 
-@router.get("/runs/{run}", summary="What is known of a run: facts, causes, what to do next")
-def one_run(
-    run: str, _who: Viewer, runs: AllRuns, project: Project, starting: Starts
-) -> dict[str, Any]:
+@router.get(
+    "/runs/{run}",
+    summary="What is known of a run: facts, causes, what to do next",
+    response_model=dict[str, Any],
+)
+def one_run(run: str, _who: Viewer, runs: AllRuns, project: Project, starting: Starts) -> Response:
     """`run` is an id, the beginning of one, or `latest`. One that still gets ready is `starting`;
     one that could not begin says why.
     """
     try:
-        return told.run(project.proofs, runs.find(run))
+        found = told.run(project.proofs, runs.find(run))
     except ZfError:
         if not is_valid_id(run):
             raise
         if starting.gets_ready(run):
-            return {"run": run, "result": "starting", "alive": True, "ended": False}
-        if (begun := starting.failed(run)).said:
+            found = {"run": run, "result": "starting", "alive": True, "ended": False}
+        elif (begun := starting.failed(run)).said:
             code, why = begun.why_not
-            return {
+            found = {
                 "run": run,
                 "result": "not begun",
                 "alive": False,
@@ -134,7 +137,10 @@ def one_run(
                 "code": code,
                 "detail": why,
             }
-        raise
+        else:
+            raise
+    # It is plain already: that FastAPI looks through it takes long for a run of 20 000 tasks.
+    return JSONResponse(found)
 
 
 @router.get("/runs/{run}/tasks/{task}", summary="A task of a run: attempts, logs, artifacts")

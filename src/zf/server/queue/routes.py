@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from zf.events import timestamp
 from zf.server.access.guard import address_of
 from zf.server.access.roles import Who
-from zf.server.api.needs import Admin, Operator, Project, Viewer
+from zf.server.api.needs import DIGITS, Admin, Operator, Project, Viewer
 from zf.server.problems import Refused, answer
 from zf.server.queue import file, inbox, told
 from zf.server.queue.asked import item_of
@@ -112,7 +112,7 @@ def list_queue(
     project: Project,
     kept: MaybeKept,
     state: Annotated[str, Query(description="Only items in this state.")] = "",
-    limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many."), DIGITS] = 100,
 ) -> dict[str, Any]:
     """With how many there are in each state, and how what keeps the queue is doing."""
     if kept is None:

@@ -1,9 +1,9 @@
 """When a schedule is due: five fields of cron and a time zone -> which items to queue. Pure.
 
 Times are cronsim's, and over changes of the clock as Debian's cron has them: a job of a certain
-hour that the clock skips runs when it goes on, one that it repeats runs once; one of every hour goes
-by time as it passes. Which times are settled is in the queue's lines, so that each is queued at most
-once, whatever restarts and whatever becomes of the clock.
+hour that the clock skips runs when it goes on, one that it repeats runs once; one of every hour
+goes by time as it passes. Which times are settled is in the queue's lines, so that each is queued
+at most once, whatever restarts and whatever becomes of the clock.
 """
 
 from __future__ import annotations
