@@ -38,8 +38,8 @@ _APART = 8
 _NO_PAGES = "127.0.0.1:0"
 # What workers may declare to say how many attempts each takes (dask worker --resources "zf=4").
 RESOURCE = "zf"
-# For what is started here: nothing of it need look after itself many times a second, as Dask's tasks
-# are nothing but tickets.
+# For what is started here: nothing of it need look after itself many times a second, as tasks of
+# Dask do nothing there but wait.
 _QUIET = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
