@@ -22,8 +22,8 @@ _SERVER = "server"
 SERVER_FOLDER = f"{_HIDDEN}/{_SERVER}"
 # Deeper than tasks are sorted into folders.
 _MAX_DEPTH = 4
-# What a file that says something of tasks has at the start of a line, be it behind a byte order mark;
-# or anywhere, if it is one mapping in braces, as JSON is.
+# What a file that says something of tasks has at the start of a line, be it behind a byte order
+# mark; or anywhere, if it is one mapping in braces, as JSON is.
 _OF_TASKS = lazy.pattern(
     rb"""(?mx) (?: ^(?:\xef\xbb\xbf)?(?:\{\s*)? | \A(?:\xef\xbb\xbf)?\s*(?=\{)(?s:.*?)[{,]\s* )
         ["']?(?:tasks|include|templates|defaults)["']?\s*:"""
