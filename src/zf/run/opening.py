@@ -88,7 +88,6 @@ def _refuse_unplaced(request: RunRequest) -> None:
                 code="ZF716",
                 hint=SERVICES_ELSEWHERE,
             )
-    for task in away:
         if task.id == request.terminal or task.leave_running:
             what = "has the terminal" if task.id == request.terminal else "leaves processes running"
             raise ZfError(
