@@ -48,6 +48,20 @@ class TestWhatIsPut:
         assert task.allow_secrets_in == ("3.12.txt",)
         assert (task.steps[0].workdir, task.cleanup[0].workdir) == ("3.12", "c-3.12")
 
+    def test_the_images_of_an_instance_have_its_values(self, tmp_path):
+        more = 'container: "python:${MATRIX_PY}-slim"\n'
+        more += 'services: [{name: db, image: "postgres:${MATRIX_PG}", ports: [5432]}]'
+        found = loaded(tmp_path, {"test": matrix("{py: ['3.12'], pg: [15, 16]}", more)})
+        assert [problem.code for problem in found.problems] == []
+        images = [(t.container["image"], t.services[0].image) for t in found.flow.tasks.values()]
+        assert images == [("python:3.12-slim", f"postgres:{pg}") for pg in (15, 16)]
+
+    def test_an_image_that_names_what_the_matrix_does_not_set_is_told(self, tmp_path):
+        more = 'services: [{name: db, image: "postgres:${MATRIX_PH}", ports: [5432]}]'
+        told = said(tmp_path, {"test": matrix("{pg: [15]}", more)})
+        assert "error[ZF298]: nothing is put for MATRIX_PH" in told
+        assert "did you mean 'MATRIX_PG'?" in told
+
     def test_an_instance_is_the_task_that_says_the_same_without_a_variable(self, tmp_path):
         asked = loaded(tmp_path, {"test": matrix("{py: [1]}", 'generates: ["v-${MATRIX_PY}"]')})
         written = loaded(tmp_path, {"test": matrix("{py: [1]}", 'generates: ["v-1"]')})

@@ -1,5 +1,6 @@
 """Which folder is the project: the nearest that is one, or plainly means to be one."""
 
+import json
 import os
 from pathlib import Path
 
@@ -104,6 +105,22 @@ def test_a_project_file_without_tasks_ends_the_search(inner):
     assert code == "ZF108"
     assert message == f"{inner}/zf.yaml is the file of a project that has no tasks"
     assert hint.startswith("write `tasks:` in it, or tasks/<id>/task.yaml beside it")
+
+
+@pytest.mark.parametrize("start", ["", "\n"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_project_file_may_be_json_with_its_tasks_anywhere(inner, start, indent):
+    said = {"max_jobs": 2, "phases": {"main": {"title": "{"}}, "tasks": {"x": "true"}}
+    (inner / "zf.yaml").write_text(start + json.dumps(said, indent=indent))
+    assert find_root(str(inner)) == (str(inner), str(inner))
+    assert problems(inner) == []
+
+
+def test_braces_further_down_say_nothing_of_tasks(inner):
+    """Such as lists of Ansible's, whose folder of the same name is no project."""
+    (inner / "tasks").mkdir()
+    (inner / "tasks/main.yaml").write_text("- name: x\n  loop: [{name: y, tasks: z}]\n")
+    assert find_root(str(inner))[0] == str(inner.parent)
 
 
 def test_tasks_that_are_a_link_to_nothing_end_the_search(inner):

@@ -16,12 +16,11 @@ from tests.support.places import tree
 from tests.support.ports import free_port
 from tests.support.program import survivors
 
-# Ends the Dask worker beside which this step's agent runs: it is the first of the processes above
-# that is no zf.
+# Ends the Dask worker beside which this step's agent runs.
 KILLS = (
     f"{sys.executable} -c 'import os, psutil, time\n"
     "above = psutil.Process().parents()\n"
-    'os.kill(next(p.pid for p in above if "spawn_main" in " ".join(p.cmdline())), 9)\n'
+    'os.kill(next(p.pid for p in above if "dask" in p.cmdline()), 9)\n'
     "time.sleep(60)'"
 )
 
@@ -55,25 +54,23 @@ def temporary(project):
     assert list(folder.glob("zf-dask-*")) == []
 
 
-def test_a_worker_that_is_killed_loses_its_attempt_once_and_the_proof_is_whole(project, temporary):
+def test_a_pool_that_is_started_here_has_no_port_and_brings_the_same_proofs(project, temporary):
     for number in range(3):
         project.task(f"t{number}", "echo 1 > $ARTIFACTS_DIR/one; echo said", parallel_safe=True)
     project.task("need", "cat $NEEDS_DIR/t0/one", needs=["t0"], parallel_safe=True)
-    again = {"retry_on": ["node"], "max_retries": 1, "parallel_safe": True}
-    project.task("again", f"test $ATTEMPT = 2 || {KILLS}", needs=["t1"], **again)
-    done = project.zf(
-        *("run-phase", "A", "--run-id", "r", "--executor", "dask://local", "--max-jobs", "2")
+    listening = (
+        f"{sys.executable} -c 'import os, psutil\n"
+        "above = psutil.Process().parents()\n"
+        'bridge = next(p for p in above if "zf.engines.dask.bridge" in p.cmdline())\n'
+        'print(sorted(c.status for c in bridge.net_connections("inet")))\'\n'
     )
+    project.task("ports", listening, parallel_safe=True)
+    words = ("run-phase", "A", "--run-id", "r", "--executor", "dask://local", "-j2")
+    done = project.zf(*words)
     assert done.code == 0, done.err + done.out
-    ended = {(e["task"], e["attempt"]): e for e in of_type(project, "attempt_ended")}
-    assert len(ended) == len(of_type(project, "attempt_ended")) == 6
-    lost = ended.pop(("again", 1))
-    assert (lost["status"], lost["cause"]) == ("lost", "node")
-    assert "the Dask worker" in lost["detail"]
-    assert {e["status"] for e in ended.values()} == {"success"}
+    assert project.log("r", "ports") == b"[]\n"
     assert {e["executor"] for e in of_type(project, "attempt_placed")} == {"dask"}
     assert project.log("r", "need") == b"1\n"
-    assert project.status("r", "need")["executor"] == "dask"
     verified(project)
     project.zf("run-phase", "A", "--run-id", "here", "--keep-going")
     for task in ("t0", "t1", "t2", "need"):
@@ -122,12 +119,38 @@ def pool(project, temporary):
     project.scheduler = start("scheduler", *where, "--port", str(port))
     alone = ("--nthreads", "2", "--resources", "zf=1", "--no-nanny")
     beside = ("--local-directory", str(temporary), *where)
-    project.worker = start("worker", f"tls://127.0.0.1:{port}", *alone, *beside)
+    words = ("worker", f"tls://127.0.0.1:{port}", *alone, *beside)
+    project.worker = start(*words)
+    project.another_worker = lambda: start(*words)
     project.address = f"dask://127.0.0.1:{port}"
     yield project
     for one in started:
         one.kill()
         one.communicate()
+
+
+def test_a_worker_that_is_killed_loses_its_attempt_once_and_the_proof_is_whole(pool):
+    for number in range(3):
+        pool.task(f"t{number}", "echo 1 > $ARTIFACTS_DIR/one; echo said", parallel_safe=True)
+    pool.task("need", "cat $NEEDS_DIR/t0/one", needs=["t0"], parallel_safe=True)
+    again = {"retry_on": ["node"], "max_retries": 1, "parallel_safe": True}
+    pool.task("again", f"test $ATTEMPT = 2 || {KILLS}", needs=["t1"], **again)
+    pool.another_worker()
+    done = pool.zf("run-phase", "A", "--run-id", "r", "--executor", pool.address)
+    assert done.code == 0, done.err + done.out
+    ended = {(e["task"], e["attempt"]): e for e in of_type(pool, "attempt_ended")}
+    assert len(ended) == len(of_type(pool, "attempt_ended")) == 6
+    lost = ended.pop(("again", 1))
+    assert (lost["status"], lost["cause"]) == ("lost", "node")
+    assert "the Dask worker" in lost["detail"]
+    assert {e["status"] for e in ended.values()} == {"success"}
+    assert {e["executor"] for e in of_type(pool, "attempt_placed")} == {"dask"}
+    assert pool.log("r", "need") == b"1\n"
+    assert pool.status("r", "need")["executor"] == "dask"
+    verified(pool)
+    pool.zf("run-phase", "A", "--run-id", "here", "--keep-going")
+    for task in ("t0", "t1", "t2", "need"):
+        assert tree(pool, "r", task) == tree(pool, "here", task)
 
 
 def test_when_the_scheduler_dies_what_it_had_is_lost_and_ended(pool):

@@ -220,6 +220,25 @@ def test_a_task_without_a_place_is_a_problem_of_its_file(far, keys, code, told):
     assert not far.proof("r").exists()
 
 
+@pytest.mark.parametrize("keys", [{"executor": "far"}, {"labels": ["gpu"]}])
+def test_services_of_a_phase_are_not_beside_a_task_elsewhere(far, keys):
+    far.declare(labels=["gpu"])
+    with (far.root / "zf.yaml").open("a") as file:
+        file.write("phases: {A: {services: [{name: db, run: sleep 9}]}}\n")
+    far.task("t", "true", **keys)
+    for words in (["validate"], ["run-phase", "A", "--run-id", "r"]):
+        done = far.zf(*words)
+        assert done.code == 2
+        assert "tasks/t/task.yaml:" in done.err + done.out
+        assert "error[ZF716]: the task runs elsewhere" in done.err + done.out
+    # Where it is the run that says so, it is the run that is refused.
+    far.task("t", "true")
+    assert far.zf("validate").code == 0
+    done = far.zf("run-phase", "A", "--run-id", "r", "--executor", "far")
+    assert (done.code, "ZF716" in done.err) == (2, True)
+    assert not far.proof("r").exists()
+
+
 @pytest.mark.parametrize(
     ("start", "words", "code"),
     [

@@ -91,6 +91,18 @@ def test_it_is_ready_on_its_port_and_its_digest_is_in_the_proof(place, engine):
     assert independent(place.root / "proofs/r") == (True, True)
 
 
+def test_each_instance_of_a_matrix_has_the_image_of_its_value(place, engine):
+    for number in (1, 2):
+        engine.run("tag", NAME, f"localhost/zf-cache:{number}")
+    spec = {**CACHE, "image": "localhost/zf-cache:${MATRIX_V}"}
+    place.task("t", "redis-cli -p $SVC_CACHE_PORT ping", services=[spec], matrix={"v": [1, 2]})
+    done = place.zf("run-phase", "A", "--run-id", "r")
+    assert done.code == 0, done.err + done.out
+    for number in (1, 2):
+        service = place.status("r", f"t@v={number}")["services"]["cache"]
+        assert service["image"] == f"localhost/zf-cache:{number}"
+
+
 def test_one_that_dies_ends_the_step_under_way(place):
     place.task("t", "redis-cli -p $SVC_CACHE_PORT shutdown nosave; sleep 300", services=[CACHE])
     done = place.zf("run-phase", "A", "--run-id", "r")

@@ -22,10 +22,11 @@ _SERVER = "server"
 SERVER_FOLDER = f"{_HIDDEN}/{_SERVER}"
 # Deeper than tasks are sorted into folders.
 _MAX_DEPTH = 4
-# What a file that says something of tasks has at the start of a line, or of its only one, be it
-# behind a byte order mark.
+# What a file that says something of tasks has at the start of a line, be it behind a byte order
+# mark; or anywhere, if it is one mapping in braces, as JSON is.
 _OF_TASKS = lazy.pattern(
-    rb"""(?m)^(?:\xef\xbb\xbf)?(?:\{\s*)?["']?(?:tasks|include|templates|defaults)["']?\s*:"""
+    rb"""(?mx) (?: ^(?:\xef\xbb\xbf)?(?:\{\s*)? | \A(?:\xef\xbb\xbf)?\s*(?=\{)(?s:.*?)[{,]\s* )
+        ["']?(?:tasks|include|templates|defaults)["']?\s*:"""
 )
 _HEAD_BYTES = 1 << 20
 

@@ -81,12 +81,13 @@ def _refuse_unplaced(request: RunRequest) -> None:
     phases = request.flow.project.phases
     for task in away:
         if task.phase in phases and phases[task.phase].services:
+            from zf.plan.placing.checks import SERVICES_ELSEWHERE  # noqa: PLC0415 - few say where
+
             raise ZfError(
                 f"task '{task.id}' runs elsewhere, and the services of its phase do not",
                 code="ZF716",
-                hint="give it services of its own, or have it run here",
+                hint=SERVICES_ELSEWHERE,
             )
-    for task in away:
         if task.id == request.terminal or task.leave_running:
             what = "has the terminal" if task.id == request.terminal else "leaves processes running"
             raise ZfError(

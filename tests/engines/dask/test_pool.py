@@ -1,6 +1,6 @@
 """The tickets of attempts, and how many attempts the workers of a pool take."""
 
-import threading
+import asyncio
 
 import pytest
 
@@ -14,32 +14,44 @@ def tickets(monkeypatch):
 
 
 def test_a_ticket_is_claimed_once_whatever_runs_again(tickets):
-    told = []
-    tickets.issue("a", lambda: told.append("a"))
-    ticket = tickets.claim("a")
-    with pytest.raises(RuntimeError, match="no ticket"):
-        tickets.claim("a")
-    tickets.release("a")
-    assert ticket.released.is_set()
-    with pytest.raises(RuntimeError, match="no ticket"):
-        tickets.claim("a")
-    assert told == ["a"]
+    async def runs_again():
+        told = []
+        tickets.issue("a", lambda: told.append("a"))
+        ticket = await tickets.claim("a")
+        with pytest.raises(RuntimeError, match="no ticket"):
+            await tickets.claim("a")
+        assert not ticket.released.is_set()
+        tickets.release("a")
+        assert ticket.released.is_set()
+        with pytest.raises(RuntimeError, match="no ticket"):
+            await tickets.claim("a")
+        assert told == ["a"]
+
+    asyncio.run(runs_again())
 
 
 def test_a_task_that_comes_before_its_ticket_waits_for_it():
-    tickets, got = worker.Tickets(), []
-    thread = threading.Thread(target=lambda: got.append(tickets.claim("a")))
-    thread.start()
-    tickets.issue("a", lambda: None)
-    thread.join(10)
-    assert got[0].is_claimed
+    async def comes_before():
+        tickets, told = worker.Tickets(), []
+        claiming = [asyncio.create_task(tickets.claim("a")) for _ in range(2)]
+        await asyncio.sleep(0)  # they wait
+        tickets.issue("a", lambda: told.append("a"))
+        one, other = await asyncio.gather(*claiming, return_exceptions=True)
+        assert one.is_claimed
+        assert isinstance(other, RuntimeError)
+        assert told == ["a"]
+
+    asyncio.run(comes_before())
 
 
 def test_a_ticket_that_was_given_up_is_not_claimed(tickets):
-    tickets.issue("a", lambda: None)
-    tickets.release("a")
-    with pytest.raises(RuntimeError, match="no ticket"):
-        tickets.claim("a")
+    async def gives_up():
+        tickets.issue("a", lambda: None)
+        tickets.release("a")
+        with pytest.raises(RuntimeError, match="no ticket"):
+            await tickets.claim("a")
+
+    asyncio.run(gives_up())
 
 
 def workers(*pairs):

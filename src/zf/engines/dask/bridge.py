@@ -5,8 +5,8 @@
 
 Each agent of the run is a line: the stdin, stdout and stderr of a command (`line`), which come here
 over a socket, and a connection to a Dask worker, beside which the agent runs. Frames pass as they
-are, but for one: that which begins an attempt waits here until the attempt's Dask task has claimed
-its ticket on that worker. So what the runner says is taken apart and framed anew.
+are; for each that begins an attempt, a Dask task is submitted, which claims the attempt's ticket on
+that worker.
 """
 
 from __future__ import annotations
@@ -27,13 +27,31 @@ import dask.config
 from distributed import Client, LocalCluster, Security, wait
 from distributed.comm.core import CommClosedError, connect
 
-from zf.engines.dask.worker import OP, PIECE_BYTES, Agents, hold
+from zf.engines.dask.worker import OP, PIECE_BYTES, Agents, hold, key_of
 from zf.work.agent import frames
-from zf.work.agent.frames import FrameError, Listener, Speaker
+from zf.work.agent.frames import FrameError, Splitter
 
 LOCAL = "local"
+# So many lines have a client and, here, a worker of their own.
+_APART = 8
+# Where Dask's pages about itself would be, for the moment until they are gone.
+_NO_PAGES = "127.0.0.1:0"
 # What workers may declare to say how many attempts each takes (dask worker --resources "zf=4").
 RESOURCE = "zf"
+# For what is started here: nothing of it need look after itself many times a second, as tasks of
+# Dask do nothing there but wait.
+_QUIET = {
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    **{f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")},
+    "distributed.worker.memory.terminate": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
 # What a scheduler may take to answer, and to notice that a worker has gone.
 _CONNECT_S, _ANSWER_S, _NOTICE_S = 20.0, 5.0, 0.5
 _ENDED, _UNAVAILABLE = 75, 69
@@ -58,10 +76,12 @@ def url(address: str) -> str:
 
 
 class Pool:
-    """The client of a pool, and which workers its lines have."""
+    """Clients of a pool, and which workers its lines have."""
 
     def __init__(self, client: Client, security: Security, grace_s: float) -> None:
         self.client, self.security, self.grace_s = client, security, grace_s
+        self._clients: list[Client] = []
+        self._lines = 0
         self.taken: Counter[str] = Counter()
         self.declared = False
 
@@ -71,6 +91,26 @@ class Pool:
         asked = scheduler.identity(n_workers=-1)
         known = await asyncio.wait_for(asked, _ANSWER_S)
         return dict(known["workers"])
+
+    async def client_for_line(self) -> Client:
+        """One that few lines share: a client says nothing for 10 ms after it has said something,
+        and lines that share one wait for each other's. Raises OSError.
+        """
+        number, self._lines = self._lines % _APART, self._lines + 1
+        if number == len(self._clients):
+            scheduler: Any = self.client.scheduler
+            words = {"security": self.security, "asynchronous": True, "timeout": _CONNECT_S}
+            client = Client(scheduler.address, set_as_default=False, **words)
+            self._clients.append(client)
+        client = self._clients[number]
+        await client  # it may be on its way, for another line
+        return client
+
+    async def close(self) -> None:
+        """Let go of the clients of lines."""
+        for client in self._clients:
+            with suppress(OSError, CommClosedError, TimeoutError):
+                await client.close()
 
     async def choose(self) -> str:
         """The worker with most places left, for one more line. Raises OSError."""
@@ -96,14 +136,12 @@ class Line:
         self._pool = pool
         self._in, self._out, self._err = fds
         self._worker = ""
+        self._client: Any = None
         self._comm: Any = None
-        self._from_runner, self._to_agent = Listener(), Speaker()
-        self._from_agent = Listener(after_magic=True)
+        self._from_runner, self._from_agent = Splitter(), Splitter(after_magic=True)
         self._saying: asyncio.Queue[dict[str, Any]] = asyncio.Queue(16)
-        # The attempt that waits for its ticket to be claimed, the frame that begins it, and the
-        # one that goes on.
-        self._held: tuple[str, frames.Frame] | None = None
-        self._runs = ""
+        # The attempt there is, by its Dask task; and why that has ended, if it has too early.
+        self._key = self._doubt = ""
         self._future: Any = None
         # Of the attempt before. Dask's client says nothing for 10 ms after it has said something:
         # that this one is of no use any more is told with the next one, which would wait.
@@ -116,6 +154,7 @@ class Line:
         """The exit code of its command."""
         try:
             self._worker = await self._pool.choose()
+            self._client = await self._pool.client_for_line()
             try:
                 await self._converse()
             finally:
@@ -165,33 +204,16 @@ class Line:
 
     async def _hear_runner(self) -> None:
         while data := await _read(self._in):
-            for frame in self._from_runner.feed(data):
-                await self._pass_on(frame)
+            for whole in self._from_runner.split(data):
+                if frames.kind_of(whole) == frames.START:
+                    self._submit(key_of(frames.header_of(whole)))
+            await self._saying.put({"frames": data})
 
-    async def _pass_on(self, frame: frames.Frame) -> None:
-        if frame.kind == frames.START:
-            await self._submit(frame)
-            return
-        if (
-            frame.kind == frames.KILL
-            and self._held
-            and self._held[1].header["token"] == (frame.header["token"])
-        ):
-            self._release()  # the agent, which knows nothing of it, says so
-        await self._say(frame)
-
-    async def _say(self, frame: frames.Frame) -> None:
-        framed = self._to_agent.frame(frame.kind, frame.header, frame.body)
-        await self._saying.put({"frames": framed})
-
-    async def _submit(self, frame: frames.Frame) -> None:
+    def _submit(self, key: str) -> None:
         """Have a Dask task claim the attempt on the worker that has the agent."""
-        header = frame.header
-        key = f"zf-{header['task']}-{header['attempt']}-{header['token']}"
-        self._held = key, frame
-        await self._saying.put({"ticket": key})
         self._forget()
-        self._future = self._pool.client.submit(
+        self._key, self._doubt = key, ""
+        self._future = self._client.submit(
             hold,
             key,
             key=key,
@@ -201,37 +223,29 @@ class Line:
             allow_other_workers=False,
             resources={RESOURCE: 1} if self._pool.declared else None,
         )
-        self._waiting = asyncio.create_task(self._see_claim(key, self._future))
+        self._waiting = asyncio.create_task(self._see_through(key, self._future))
 
-    async def _see_claim(self, key: str, future: Any) -> None:
-        """See the Dask task through: that it ends before its attempt began ends the line."""
+    async def _see_through(self, key: str, future: Any) -> None:
+        """That the Dask task ends before its attempt began ends the line; which of the two came
+        first, the worker knows.
+        """
         with suppress(FutureCancelled):  # of which the status tells
             await wait([future])
+        if future.status == "finished" or key != self._key:
+            return
         why = "it was cancelled"
         if future.status == "error":
             why = str(await future.exception())
-        if self._held is not None and self._held[0] == key:
-            self._why = f"connection closed: Dask did not begin the attempt: {why}"
-            self._comm.abort()
-
-    async def _claimed(self, key: str) -> None:
-        if self._held is not None and self._held[0] == key:
-            (self._runs, frame), self._held = self._held, None
-            await self._say(frame)
+        self._doubt = f"connection closed: Dask did not begin the attempt: {why}"
+        await self._saying.put({"unless_begun": key})
 
     def _release(self) -> None:
         """The attempt is over, or will not be."""
-        key, has_run = self._runs or (self._held[0] if self._held else ""), bool(self._runs)
-        self._runs, self._held, future, self._future = "", None, self._future, None
-        if key and self._comm is not None and not self._comm.closed():
-            with suppress(asyncio.QueueFull):
-                self._saying.put_nowait({"release": key})
+        self._key, future, self._future = "", self._future, None
         if self._waiting is not None:
             self._waiting.cancel()
         if future is not None:
             self._before = future
-        if not has_run:
-            self._forget()
 
     def _forget(self) -> None:
         """Let Dask forget the task of the attempt before: cancel it, if it has not begun."""
@@ -249,14 +263,15 @@ class Line:
         while True:
             said = await self._comm.read()
             if "frames" in said:
-                over = any(f.kind == frames.END for f in self._from_agent.feed(said["frames"]))
-                if over:
-                    self._release()
+                for whole in self._from_agent.split(said["frames"]):
+                    if frames.kind_of(whole) == frames.END:
+                        self._release()
                 await _write(self._out, said["frames"])
             elif "said" in said:
                 await self._tell(said["said"])
-            elif "claimed" in said:
-                await self._claimed(said["claimed"])
+            elif said.get("not_begun") == self._key and self._doubt:
+                self._why = self._doubt
+                self._comm.abort()
             elif "exit" in said:
                 self._code = said["exit"] % 256
                 return
@@ -366,34 +381,38 @@ async def _serve(address: str, at: str, grace_s: float, slots: int) -> None:
     if address != LOCAL:
         await _serve_on(url(address), Security(), at, grace_s)
         return
-    count = min(slots, os.cpu_count() or 1)
+    count = min(slots, _APART)
+    # In this process, which opens no port for it: who reaches one runs what they like. Agents have
+    # processes of their own all the same, and each task of Dask waits in a thread.
     async with LocalCluster(
         n_workers=count,
         threads_per_worker=-(-slots // count),
-        security=True,
+        processes=False,
         asynchronous=True,
         dashboard_address=None,
         local_directory=os.path.dirname(at),
-        scheduler_kwargs={"allowed_failures": 0},
+        scheduler_kwargs={"allowed_failures": 0, "dashboard_address": _NO_PAGES},
+        worker_dashboard_address=_NO_PAGES,
     ) as cluster:
+        # Dask has pages of each about itself, dashboard or not, which anyone here could open.
+        for one in (cluster.scheduler, *cluster.workers.values()):
+            one.http_server.stop()
         await _serve_on(cluster.scheduler_address, cluster.security, at, grace_s)
 
 
 async def _serve_on(where: str, security: Security, at: str, grace_s: float) -> None:
     async with Client(where, security=security, asynchronous=True, timeout=_CONNECT_S) as client:
         await client.register_plugin(Agents())
-        await Bridge(Pool(client, security, grace_s)).serve(at)
+        pool = Pool(client, security, grace_s)
+        try:
+            await Bridge(pool).serve(at)
+        finally:
+            await pool.close()
 
 
 def main(words: list[str]) -> int:
     """The exit code; what is wrong goes to stdout as `{"error": ...}`."""
-    # Workers that are started here need not look a hundred times a second at what their threads do.
-    dask.config.set(
-        {
-            "distributed.scheduler.allowed-failures": 0,
-            "distributed.worker.profile.enabled": False,
-        }
-    )
+    dask.config.set(_QUIET)
     try:
         if words[0] == "ask":
             asyncio.run(_ask(words[1]))

@@ -1,4 +1,5 @@
-"""Paths and globs of a task with a matrix: `${MATRIX_PY}` in them is the value of an instance.
+"""Paths, globs and images of a task with a matrix: `${MATRIX_PY}` in them is the value of an
+instance.
 
 The matrix is all that is known when its instances are made, so nothing else is put there. A value
 is put as the text that it is: its wildcards match themselves, and no path that comes of it leaves
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # The keys that hold lists of globs: those of git, and those of file names.
 _GIT = ("sources", "generates")
 _GLOBS = (*_GIT, "artifacts", "allow_secrets_in", "reports")
+# The keys that name images, which lie nowhere.
+_IMAGES = _IMAGE, _SERVICE = "container", "services"
 # Of the names of variables this many are told.
 _MOST_NAMES = 5
 _INSIDE = re.compile(INSIDE)
@@ -108,6 +111,9 @@ def placed(task: Task, values: Mapping[str, str]) -> Task:
         reports={kind: put("reports", globs) for kind, globs in task.reports.items()},
         workdir=_put(task.workdir, "workdir", values),
         container=_imaged(task.container, values),
+        services=tuple(
+            [replace(one, image=_put(one.image, _SERVICE, values)) for one in task.services]
+        ),
         steps=_moved(task.steps, values),
         cleanup=_moved(task.cleanup, values),
     )
@@ -116,7 +122,7 @@ def placed(task: Task, values: Mapping[str, str]) -> Task:
 def _imaged(container: Mapping[str, Any], values: Mapping[str, str]) -> Mapping[str, Any]:
     if not container:
         return container
-    return {**container, "image": _put(container["image"], "container", values)}
+    return {**container, "image": _put(container["image"], _IMAGE, values)}
 
 
 def _moved(steps: tuple[Step, ...], values: Mapping[str, str]) -> tuple[Step, ...]:
@@ -135,6 +141,9 @@ def _paths(form: Mapping[str, Any]) -> Iterator[tuple[Loc, str]]:
         yield ("container",), container
     elif container:
         yield ("container", "image"), container["image"]
+    for index, service in enumerate(form.get("services", ())):
+        if "image" in service:
+            yield ("services", index, "image"), service["image"]
     for key in _GLOBS:
         listed = form.get(key, ())
         kinds = listed.items() if isinstance(listed, dict) else [(None, listed)]
@@ -153,6 +162,8 @@ def _paths_of(task: Task) -> Iterator[str]:
     yield task.workdir
     if task.container:
         yield task.container["image"]
+    for service in task.services:
+        yield service.image
     for key in _GLOBS:
         yield from getattr(task, key) if key != "reports" else ()
     for globs in task.reports.values():
@@ -175,7 +186,7 @@ def _put(path: str, key: str, values: Mapping[str, str]) -> str:
         parts += [unescaped(path[at : one.at]), _as_text(value, key)]
         at = one.at + one.length
     whole = "".join(parts) + unescaped(path[at:])
-    if key == "container":
+    if key in _IMAGES:
         return whole
     sign = "!" if key in _GIT and path[0] == "!" else ""
     if not _INSIDE.fullmatch(whole.removeprefix(sign)):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from zf.errors import Problem
-from zf.model import LOCAL, Executor, Project, fitting
+from zf.model import LOCAL, Executor, Project, Task, fitting
 from zf.plan.drafts import Draft
 from zf.plan.suggest import nearest
+
+SERVICES_ELSEWHERE = "have it run here, or move it to a phase without services and give it its own"
 
 
 def check_places(drafts: Iterable[Draft], project: Project) -> Iterator[Problem]:
@@ -22,13 +24,23 @@ def check_places(drafts: Iterable[Draft], project: Project) -> Iterator[Problem]
             yield draft.problem(("executor",), "ZF770", message, _hint(task.executor, executors))
         elif not fitting(task.executor, task.labels, "", executors):
             yield _no_labels(draft, task.executor, task.labels, executors)
-        elif task.leave_running and task.executor != LOCAL:
-            yield draft.problem(
-                ("leave_running",),
-                "ZF776",
-                "a task that leaves processes running cannot run on an executor",
-                "what it starts would end with its agent: start it in a task that runs here",
-            )
+        elif task.executor != LOCAL:
+            yield from _kept_here(draft, task, project)
+
+
+def _kept_here(draft: Draft, task: Task, project: Project) -> Iterator[Problem]:
+    """What is beside a task, or stays of it, is on this machine."""
+    if task.leave_running:
+        yield draft.problem(
+            ("leave_running",),
+            "ZF776",
+            "a task that leaves processes running cannot run on an executor",
+            "what it starts would end with its agent: start it in a task that runs here",
+        )
+    if task.phase in project.phases and project.phases[task.phase].services:
+        where = "executor" if task.executor else "labels"
+        told = f"the task runs elsewhere, and the services of its phase '{task.phase}' do not"
+        yield draft.problem((where,), "ZF716", told, SERVICES_ELSEWHERE)
 
 
 def _no_labels(

@@ -29,6 +29,7 @@ def check_services(drafts: Iterable[Draft], project: Project, root: str) -> Iter
         if phase.services:
             told = partial(_of_phase, root, name)
             yield from _shapes(told, phase.services)
+            yield from _variables(told, phase.services)
             yield from _names(told, phase.services, ())
     for draft in drafts:
         task = draft.task
@@ -37,6 +38,8 @@ def check_services(drafts: Iterable[Draft], project: Project, root: str) -> Iter
         own = project.phases.get(task.phase)
         around = own.services if own else ()
         yield from _shapes(draft.problem, task.services)
+        if draft.matrix is None:  # the values of one are put there, which its paths are checked for
+            yield from _variables(draft.problem, task.services)
         yield from _names(draft.problem, task.services, around)
         yield from _unreached(draft, task)
         yield from _env(draft, task, (*task.services, *around))
@@ -64,11 +67,17 @@ def _shapes(told: Told, services: Iterable[Service]) -> Iterator[Problem]:
             yield told((*loc, "env", KEY), "ZF713", message, "write them before it in `run`")
 
 
+def _variables(told: Told, services: Iterable[Service]) -> Iterator[Problem]:
+    """Images whose names cannot be known before the run."""
+    for index, one in enumerate(services):
+        if "${" in one.image:
+            message = f"the image of service '{one.name}' has a variable, which is not known before"
+            hint = "write the image out; only the values of a task's `matrix` are known"
+            yield told(("services", index, "image"), "ZF713", message, hint)
+
+
 def _image(told: Told, loc: Loc, one: Service) -> Iterator[Problem]:
     """What cannot be meant of a service that is an image."""
-    if "${" in one.image:
-        message = f"the image of service '{one.name}' has a variable, which is not known before"
-        yield told((*loc, "image"), "ZF713", message, "write the image out")
     for index, port in enumerate(one.ports):
         if not (port.isdecimal() and 1 <= int(port) <= MOST_PORT):
             message = f"port '{port}' of service '{one.name}' is no number, and that is an image"

@@ -84,11 +84,12 @@ class Speaker:
         return b"".join(said)
 
 
-class Listener:
-    """Takes the frames of the other side apart. `said_magic`: it is one."""
+class Splitter:
+    """Takes what the other side says apart into whole frames, for one who hands them on and reads
+    at most what kind they are. `said_magic`: it is another side of ours.
+    """
 
     def __init__(self, *, after_magic: bool = False) -> None:
-        self._prev = BEGINNING
         self._pending = b""
         self.said_magic = not after_magic
 
@@ -97,8 +98,8 @@ class Listener:
         """What came instead of an agent's first word."""
         return "" if self.said_magic else self._pending.decode("utf-8", "backslashreplace")
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are whole by now. Raises FrameError; nothing more is to be fed then."""
+    def split(self, data: bytes) -> Iterator[bytes]:
+        """The frames that are whole by now. Raises FrameError; nothing more is to be given then."""
         self._pending += data
         if not self.said_magic and not self._find_magic():
             return
@@ -110,7 +111,7 @@ class Listener:
             if len(self._pending) < end:
                 return
             whole, self._pending = self._pending[:end], self._pending[end:]
-            yield self._taken(whole)
+            yield whole
 
     def _find_magic(self) -> bool:
         # Where nothing was printed before it, the empty line it begins with is all there is.
@@ -123,15 +124,46 @@ class Listener:
         self.said_magic = True
         return True
 
+
+class Listener(Splitter):
+    """Takes the frames of the other side apart, each of which follows the one before it."""
+
+    def __init__(self, *, after_magic: bool = False) -> None:
+        super().__init__(after_magic=after_magic)
+        self._prev = BEGINNING
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that are whole by now. Raises FrameError; nothing more is to be fed then."""
+        for whole in self.split(data):
+            yield self._taken(whole)
+
     def _taken(self, whole: bytes) -> Frame:
-        _, kind, size = _HEAD.unpack_from(whole)
-        if kind not in _KINDS or _HEAD.size + size > len(whole):
-            raise FrameError("a frame of no known form")
-        try:
-            header = _from_json(whole[_HEAD.size : _HEAD.size + size].decode())
-        except ValueError:
-            raise FrameError("a frame whose header is no JSON") from None
-        if not isinstance(header, dict) or header.pop("prev", None) != self._prev:
+        kind, header, size = _read(whole)
+        if header.pop("prev", None) != self._prev:
             raise FrameError("a frame that does not follow the one before it")
         self._prev = sha256(whole).hexdigest()
-        return Frame(bytes((kind,)), header, whole[_HEAD.size + size :])
+        return Frame(kind, header, whole[_HEAD.size + size :])
+
+
+def kind_of(whole: bytes) -> bytes:
+    """What kind a whole frame is."""
+    return whole[_LENGTH.size : _LENGTH.size + 1]
+
+
+def header_of(whole: bytes) -> Mapping[str, Any]:
+    """What a whole frame says, whatever it follows. Raises FrameError."""
+    return _read(whole)[1]
+
+
+def _read(whole: bytes) -> tuple[bytes, dict[str, Any], int]:
+    """The kind of a whole frame, its header, and how long that is there."""
+    _, kind, size = _HEAD.unpack_from(whole)
+    if kind not in _KINDS or _HEAD.size + size > len(whole):
+        raise FrameError("a frame of no known form")
+    try:
+        header = _from_json(whole[_HEAD.size : _HEAD.size + size].decode())
+    except ValueError:
+        raise FrameError("a frame whose header is no JSON") from None
+    if not isinstance(header, dict):
+        raise FrameError("a frame whose header is none")
+    return bytes((kind,)), header, size

@@ -12,16 +12,13 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import file_digest, sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zf.lean.records import Struct, field
-from zf.plan.caching.globs import matching
+from zf.plan.caching.globs import Matching, matching
 from zf.proof.files import READ
 from zf.proof.source import git
 from zf.work.caching.parts import digest
-
-if TYPE_CHECKING:
-    from pathspec import PathSpec
 
 # Of a folder with more entries only their digest is recorded.
 _MOST_ENTRIES = 5_000
@@ -133,16 +130,16 @@ def generated(
 def _folder(
     root: str,
     place: str,
-    spec: PathSpec[Any],
+    spec: Matching,
     content: bool,
     proofs: str,
     why_stop: Callable[[], str],
 ) -> dict[str, str]:
     entries = {}
-    for path, info in _walk(root, place, proofs, folders=True):
-        name = path[len(place) + 1 :]
-        if _PASSED_OVER in name.split("/") or not spec.match_file(path):
+    for path, info in _walk(root, place, proofs, of_folder=True):
+        if not spec.match_file(path):
             continue
+        name = path[len(place) + 1 :]
         if why := why_stop():
             raise UnusableError(f"what it generates {why}")
         if stat.S_ISDIR(info.st_mode):
@@ -227,10 +224,11 @@ def _names(out: bytes) -> list[str]:
 
 
 def _walk(
-    root: str, start: str, proofs: str, *, folders: bool = False
+    root: str, start: str, proofs: str, *, of_folder: bool = False
 ) -> Iterator[tuple[str, os.stat_result]]:
-    """Every file at or below a place of the project, and every folder below it if `folders`, in no
-    order, with its lstat; git's own folder and the proofs are passed over.
+    """Every file at or below a place of the project, in no order, with its lstat; git's own folder
+    and the proofs are passed over. What is told `of_folder` includes the folders below it, and
+    leaves out what Python keeps of imports.
     """
     top = f"{root}/{start}" if start else root
     try:
@@ -246,11 +244,13 @@ def _walk(
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{root}/{here}") as found:
             for entry in found:
                 path = f"{here}/{entry.name}" if here else entry.name
+                if of_folder and entry.name == _PASSED_OVER:
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name == ".git" or f"{root}/{path}" == real:
                         continue
                     queue.append(path)
-                    if not folders:
+                    if not of_folder:
                         continue
                 with suppress(FileNotFoundError):
                     yield path, entry.stat(follow_symlinks=False)
