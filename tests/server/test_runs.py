@@ -233,3 +233,13 @@ def test_a_cancel_that_is_sent_again_is_the_same_one(project):
         server.ended(run)
         assert [e["type"] for e in events_of(server, run)].count("cancel_requested") == 1
     project.end_all()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "x" * 200_000], ids=["NUL", "long"])
+def test_what_no_command_line_can_hold_is_refused(shared, text):
+    for path, body in (
+        ("/runs/badly/rerun", {"from": text}),
+        ("/runs/badly/rerun", {"only": text}),
+        ("/runs", {"phases": ["E"], "inputs": {"word": text}}),
+    ):
+        assert shared.post(path, body).status == 422, (path, [*body])

@@ -44,3 +44,40 @@ def test_a_dead_run_that_was_resumed_is_followed_to_its_end(shared, tmp_path):
         tails.detach(last)
 
     asyncio.run(followed())
+
+
+@pytest.mark.parametrize(("lookers", "pause_s"), [(1, 0.1), (200, 0.4), (5000, 0.5)])
+def test_a_quick_run_is_told_at_intervals_and_not_line_by_line(
+    shared, tmp_path, monkeypatch, lookers, pause_s
+):
+    """Each piece goes to everyone who looks on, which takes time that the run could use."""
+    run = tmp_path / "well"
+    shutil.copytree(shared.project.root / "proofs/well", run)
+    journal = run / "events.jsonl"
+    journal.chmod(0o644)
+    *rest, first = reversed(journal.read_bytes().splitlines(keepends=True))
+    count = len(rest)
+    journal.write_bytes(first)
+    slept, at_once = [], asyncio.sleep
+
+    def writes():
+        if rest:
+            with journal.open("ab") as file:
+                file.write(rest.pop())
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        await at_once(0)
+
+    async def followed():
+        tails = Tails(str(tmp_path))
+        tail = tails.attach("well")
+        tail.watchers |= {writes, *(lambda: None for _ in range(lookers - 1))}
+        async with asyncio.timeout(60):
+            while not tail.over:
+                await tail.growth().wait()
+        tails.detach(tail)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(followed())
+    assert slept == pytest.approx([pause_s] * count)

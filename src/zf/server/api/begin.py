@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -26,6 +26,8 @@ router = APIRouter(tags=["runs"])
 
 # So long a run has to appear before the answer says that it still gets ready.
 _APPEARS_S = 10.0
+# Linux takes words of at most 128 KiB; some of each is the name of what it is about.
+_MOST_BYTES = 100_000
 
 Key = Annotated[str | None, Header(alias=HEADER)]
 
@@ -115,6 +117,7 @@ def begin(
     """Start a zf that carries out a new run, once for each key, and say which."""
     starting: Starting = request.app.state.starting
     keys: Keys = request.app.state.keys
+    _refuse_unspeakable([*words, *(hidden or {}).values()])
     run, is_known = keys.claim(key, who, [request.url.path, asked], new_id())
     if is_known:
         response.headers["Idempotent-Replayed"] = "true"
@@ -129,6 +132,17 @@ def begin(
     recorded = of_run(f"{request.app.state.project.proofs}/{run}") if begun.is_there else None
     state = "running" if begun.is_there else "starting"
     return Accepted(run=run, state=state, plan_sha256=recorded or plan_sha256)
+
+
+def _refuse_unspeakable(words: Sequence[str]) -> None:
+    """Raises Refused (422) for what no program can be given on its command line."""
+    if any("\0" in word for word in words):
+        why = "a text with the character NUL cannot be handed to a run"
+    elif any(len(word.encode()) > _MOST_BYTES for word in words):
+        why = f"a text is at most {_MOST_BYTES} bytes here"
+    else:
+        return
+    raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, why, code="ZF805")
 
 
 def trigger_of(who: Who) -> dict[str, str]:

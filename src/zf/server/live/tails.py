@@ -17,8 +17,10 @@ from zf.proof.growing import GrowingJournal
 from zf.proof.layout import JOURNAL
 from zf.run.host.lock import has_runner
 
-# Between two looks at a journal, and between two at whether anything still writes it.
+# Between two looks at a journal, and between two at whether anything still writes it. The more look
+# on, the more is sent at a time: they are not to take from the run what it could have used.
 _LOOK_S = 0.1
+_MANY, _LONGEST_LOOK_S = 50, 0.5
 _ALIVE_S = 1.0
 # Lines that are taken in at a time, so that many clients are served meanwhile.
 _AT_ONCE = 2000
@@ -80,13 +82,16 @@ class Tail:
             if taken:
                 silent_s = 0.0
                 self._tell()
-                continue
-            if silent_s >= _ALIVE_S:
+                if taken >= _AT_ONCE:
+                    continue
+            elif silent_s >= _ALIVE_S:
                 silent_s = 0.0
                 await self._look_for_life()
                 continue
-            await asyncio.sleep(_LOOK_S)
-            silent_s += _LOOK_S
+            pause_s = min(_LOOK_S * max(1.0, len(self.watchers) / _MANY), _LONGEST_LOOK_S)
+            if not self.over:
+                await asyncio.sleep(pause_s)
+            silent_s += pause_s
         self._tell()
 
     def close(self) -> None:
