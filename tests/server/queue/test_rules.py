@@ -269,6 +269,12 @@ def test_a_run_that_waits_for_an_approval_is_neither_dead_nor_over():
     queue.claim("a")
     waits = Seen(here=True, suspended=True)
     assert queue.settle("a", waits) is None
+    answered = Seen(here=True, suspended=True, answered=True)
+    assert queue.settle("a", answered, reaping=False) is None
+    assert queue.settle("a", answered) == TakeUp(item("a"), is_new=False)
+    for code, goes_on in ((6, True), (1, False)):
+        ended = Seen(here=True, suspended=True, answered=True, exit_code=code)
+        assert (queue.settle("a", ended) is not None) is goes_on
     queue.take(EndAsked("a", "me"))
     assert queue.settle("a", waits) == ItemCancelled("a", "me")
 

@@ -42,7 +42,8 @@ class Seen(Struct, frozen=True):
     """What can be seen of the run of an item: `alive` if its lock is held, by a runner or a worker;
     `here` if its folder is there; `ended` once its journal has its end, with the exit code and the
     result; `sealed` once its proof is whole. `suspended`: it waits for an approval, and no process
-    does so. `resumes`: how often its journal says that it was resumed. `exit_code` and `said` are
+    does so; and `answered` that an answer lies there for it. `resumes`: how often its journal says
+    that it was resumed after it had died. `exit_code` and `said` are
     those of the process that was started for it last, once that ended.
     """
 
@@ -50,6 +51,7 @@ class Seen(Struct, frozen=True):
     here: bool = False
     sealed: bool = False
     suspended: bool = False
+    answered: bool = False
     result: str = ""
     result_code: int = 0
     resumes: int = 0
@@ -233,7 +235,7 @@ def settle(entry: Entry, seen: Seen, *, reaping: bool) -> Record | Order | None:
         return None  # it has just begun, or is about to exit
     if seen.here:
         if seen.suspended:
-            return None if entry.end_asked is None else _closed(entry, seen)
+            return _suspended(entry, seen, reaping=reaping)
         return _dead(entry, seen) if reaping else None
     if entry.end_asked is not None:
         return _closed(entry, seen)
@@ -252,6 +254,16 @@ def _closed(entry: Entry, seen: Seen) -> Ended:
     if asked.newer:
         return ItemSuperseded(item, asked.newer)
     return ItemCancelled(item, asked.by)
+
+
+def _suspended(entry: Entry, seen: Seen, *, reaping: bool) -> Record | TakeUp | None:
+    """Its run waits for an approval, and goes on once there is an answer. That is no death, and no
+    line: it may wait as often as it has to.
+    """
+    if entry.end_asked is not None:
+        return _closed(entry, seen)
+    could = seen.exit_code in {None, Exit.RUN_ID_TAKEN, Exit.WAITING}
+    return TakeUp(entry.item, is_new=False) if seen.answered and reaping and could else None
 
 
 def _dead(entry: Entry, seen: Seen) -> Record | TakeUp:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError, printable
-from zf.events import RunResumed
+from zf.events import RunResumed, RunSuspended
 from zf.proof import layout, read
 from zf.report.facts import build
+from zf.run.gates import box
 from zf.run.host.lock import cancel, is_locked, is_run
 from zf.server.queue.rules import Seen
 
@@ -83,13 +85,18 @@ class Runs:
             facts = build(read.plan_json(run_dir), events)
         except ZfError:
             return Seen(here=True, exit_code=code, said=said)
+        suspended = facts.result == "waiting"
         return Seen(
             here=True,
             sealed=os.path.lexists(f"{run_dir}/{layout.MANIFEST}"),
-            suspended=facts.result == "waiting",
+            suspended=suspended,
+            answered=suspended and bool(box.waiting(run_dir)),
             result=facts.result,
             result_code=facts.exit_code if facts.exit_code is not None else 1,
-            resumes=sum(isinstance(event, RunResumed) for event in events),
+            resumes=sum(
+                isinstance(event, RunResumed) and not isinstance(before, RunSuspended)
+                for before, event in pairwise(events)
+            ),
             exit_code=code,
             said=said,
         )
