@@ -124,6 +124,9 @@ ZOO = {
 }
 # The ways in which a task with one of them can end, and how that is told: status, exit code, cause.
 ENDS = {"timeout": ("timeout", 124, "timeout"), "exit": ("failure", 0, "survivors")}
+# What a task in a container gets that is to run out of time: on a busy machine it takes seconds
+# to begin.
+ZOO_TIMEOUT_S = 8
 # A container takes a second of a processor: these stand for the others, which a campaign has.
 IN_A_CONTAINER = ["double fork", "TERM ignored", "stopped child", "daemon", "respawner"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.attempts import Attempts, drive, processes, task
 from tests.support.engines import HOST, PROGRAMS, Engine
-from tests.support.zoo import ENDS, IN_A_CONTAINER, ZOO, inhabitants, living
+from tests.support.zoo import ENDS, IN_A_CONTAINER, ZOO, ZOO_TIMEOUT_S, inhabitants, living
 from zf.lean.records import replace
 from zf.model import NOTHING
 from zf.work.supervise.cgroup import Cgroup
@@ -33,7 +33,9 @@ class Animal:
         self.name = name
         self.id = f"{kind}-{list(ZOO).index(name)}-{number}"
         self.mark = f"zoo-{uuid.uuid4().hex}"
-        script, timeout_s = living(name, kind, self.mark), 2 if kind == "timeout" else 60
+        script, timeout_s = living(name, kind, self.mark), 60
+        if kind == "timeout":
+            timeout_s = ZOO_TIMEOUT_S if container else 2
         self.task = task(script, name=self.id, timeout_s=timeout_s, parallel_safe=True)
         self.task = replace(self.task, sandbox=sandbox, container=container)
 
