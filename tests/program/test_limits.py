@@ -16,7 +16,8 @@ from zf.work.limits.cgroups import CONTROLLERS, places
 
 LACKING = sorted({*CONTROLLERS} - places().keys())
 cgroup = pytest.mark.skipif(bool(LACKING), reason=f"no cgroup can be made here with {LACKING}")
-PYTHON = sys.executable
+# Not that of an environment below /tmp, of which a sandbox shows nothing.
+PYTHON = Path(sys.executable).resolve()
 ALLOCATE = f"{PYTHON} -c 'x = bytearray(300 * 1024 * 1024); print(len(x))'"
 # Programs of the system: this Python may be installed where only root can read it.
 HOLD = "head -c 300M /dev/zero | tail -n 1 | wc -c"
