@@ -19,6 +19,7 @@ from tests.support import sshd
 from tests.support.far import AGENT, LIAR, RELAY, left, of_type, parent, pids, said, verified
 from tests.support.places import tree
 from tests.support.program import heard
+from tests.support.waiting import eventually
 from zf.work.walls.sandbox import why_not as why_no_sandbox
 
 
@@ -405,6 +406,33 @@ def test_kill_9_of_the_agent_loses_the_attempt_and_leaves_nothing(waiting):
     assert len(of_type(waiting, "attempt_ended")) == 1
     verified(waiting)
     assert left(waiting) == []
+
+
+def test_an_agent_that_is_long_in_making_itself_ready_is_waited_for(far):
+    """Longer than its lease, in which it says nothing and hears nothing."""
+    go = far.root.parent / "go"
+    slow = (
+        "import os, sys, time; from zf.work.agent import agent, folders\n"
+        "use = folders.Folders.use_checkout\n"
+        "def late(*words):\n"
+        f"    while not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
+        "    use(*words)\n"
+        "folders.Folders.use_checkout = late\n"
+        "sys.exit(agent.serve(os.environ))"
+    )
+    far.declare(sys.executable, "-c", slow, lease_sec=1)
+    far.task("t", "true", executor="far")
+    process = far.popen("run-phase", "A", "--run-id", "r")
+
+    def heard_s():
+        runs = json.loads(far.zf("workers", "--json").out)["runs"]
+        return [one["heard_s"] or 0 for run in runs for one in run["agents"]]
+
+    eventually(lambda: process.poll() is not None or max(heard_s(), default=0) > 2)
+    go.touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    verified(far)
 
 
 @pytest.mark.parametrize("tasks", [40, pytest.param(2000, marks=pytest.mark.campaign)])

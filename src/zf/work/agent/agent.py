@@ -220,6 +220,8 @@ class Agent:
         )
         self._pool = Pool(self._tasks, shared, first=1)
         self._spec = {}
+        # Renewals of meanwhile wait in the pipe; nothing runs yet that has to end without them.
+        self._renew()
         self._say(frames.READY, {})
 
     def _take(self, header: Mapping[str, Any]) -> None:
