@@ -7,10 +7,14 @@ the task works in. What tasks leave (`generates`, `artifacts`) concerns none.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from zf.model import Flow, Task, definition_sha256
-from zf.plan.caching.globs import Matching, matching
+from zf.plan.caching.globs import matching
 from zf.plan.places import PROJECT_FILE
+
+if TYPE_CHECKING:
+    from pathspec import PathSpec
 
 _WILD = frozenset("*?[")
 
@@ -19,7 +23,7 @@ class _Globs:
     """Lists of globs, each asked only about paths that begin as one of its own does."""
 
     def __init__(self) -> None:
-        self._specs: dict[tuple[str, ...], tuple[Matching, set[str]]] = {}
+        self._specs: dict[tuple[str, ...], tuple[PathSpec[Any], set[str]]] = {}
         self._by_start: dict[str, list[tuple[str, ...]]] = {}
 
     def add(self, globs: tuple[str, ...], name: str = "") -> None:

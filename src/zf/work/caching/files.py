@@ -12,13 +12,16 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import file_digest, sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import Struct, field
-from zf.plan.caching.globs import Matching, matching
+from zf.plan.caching.globs import matching
 from zf.proof.files import READ
 from zf.proof.source import git
 from zf.work.caching.parts import digest
+
+if TYPE_CHECKING:
+    from pathspec import PathSpec
 
 # Of a folder with more entries only their digest is recorded.
 _MOST_ENTRIES = 5_000
@@ -130,7 +133,7 @@ def generated(
 def _folder(
     root: str,
     place: str,
-    spec: Matching,
+    spec: PathSpec[Any],
     content: bool,
     proofs: str,
     why_stop: Callable[[], str],
