@@ -180,8 +180,8 @@ class Remote:
             if not agent.hello and now - agent.connection.began > executor.start_timeout_s:
                 told = f"no agent answered in {executor.start_timeout_s:g} s (start_timeout_sec)"
                 self._give_up(agent, Cause.UNREACHABLE, told)
-            elif agent.hello and silent_s > (patience_s := _patience_s(agent, executor)):
-                told = f"its agent was not heard for {patience_s:g} s (lease_sec)"
+            elif agent.hello and silent_s > (patience := _patience(agent, executor))[0]:
+                told = "its agent was not heard for {:g} s ({})".format(*patience)
                 self._give_up(agent, Cause.UNREACHABLE, told)
             elif agent.hello and now - agent.connection.renewed_at > executor.lease_s / _RENEWALS:
                 agent.connection.renewed_at, agent.number = now, agent.number + 1
@@ -376,8 +376,10 @@ class Remote:
         return [told(agent, now) for agent in self._agents]
 
 
-def _patience_s(agent: Agent, executor: Executor) -> float:
-    """How long one may be silent. What it does before it is ready, it does without a word: a large
-    checkout is unpacked and copied, on a disk that may be slow.
+def _patience(agent: Agent, executor: Executor) -> tuple[float, str]:
+    """How many seconds one may be silent, and the key that says so. What it does before it is
+    ready, it does without a word: a large checkout is unpacked and copied, on a disk that may be
+    slow.
     """
-    return executor.lease_s if agent.ready else max(executor.lease_s, executor.start_timeout_s)
+    lease = executor.lease_s, "lease_sec"
+    return lease if agent.ready else max(lease, (executor.start_timeout_s, "start_timeout_sec"))
