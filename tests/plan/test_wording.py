@@ -80,3 +80,10 @@ def test_of_many_unknown_keys_each_is_told_but_not_each_has_a_guess(tmp_path):
     assert told.count("error[ZF220]: unknown key 'timeout_sec") == 60
     assert told.count("did you mean 'timeout_sec'?") == 50
     assert told.count("`zf schema` lists all") == 10
+
+
+def test_a_name_of_someone_who_approves_has_at_most_200_characters(tmp_path):
+    text = "tasks: {a: {run: make, approval: {by: [%s]}}}\n"
+    more = "entry 1 of 'by' in 'approval' has more than 200 characters"
+    assert more not in said(tmp_path, {"zf.yaml": text % ("a" * 200)})
+    assert f"error[ZF730]: {more}" in said(tmp_path, {"zf.yaml": text % ("a" * 201)})

@@ -110,8 +110,9 @@ SCALAR = _schema(
 )
 
 
-def text(pattern: str) -> Schema:
-    return _schema("str", pattern=pattern)
+def text(pattern: str, most: int | None = None) -> Schema:
+    """One that matches, and has at most so many characters."""
+    return _schema("str", pattern=pattern, max_length=most)
 
 
 def one_of(*words: str) -> Schema:

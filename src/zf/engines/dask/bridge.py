@@ -47,7 +47,9 @@ _QUIET = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
-    **{f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")},
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
@@ -154,8 +156,8 @@ class Line:
         """The exit code of its command."""
         try:
             self._worker = await self._pool.choose()
-            self._client = await self._pool.client_for_line()
             try:
+                self._client = await self._pool.client_for_line()
                 await self._converse()
             finally:
                 self._pool.taken[self._worker] -= 1
@@ -382,8 +384,8 @@ async def _serve(address: str, at: str, grace_s: float, slots: int) -> None:
         await _serve_on(url(address), Security(), at, grace_s)
         return
     count = min(slots, _APART)
-    # In this process, which opens no port for it: who reaches one runs what they like. Agents have
-    # processes of their own all the same, and each task of Dask waits in a thread.
+    # In this process, which opens no port for it: whoever reaches one runs what they like. Agents
+    # have processes of their own all the same. A worker takes as many tasks as it has threads.
     async with LocalCluster(
         n_workers=count,
         threads_per_worker=-(-slots // count),

@@ -102,17 +102,13 @@ def within(form: Form, loc: tuple[int | str, ...]) -> tuple[Form, tuple[int | st
     place in it.
     """
     if loc[0] == "defaults" and len(loc) > 1:
-        return _part("defaults", LAYER), loc[1:]
+        return Form("defaults", LAYER), loc[1:]
     if loc[0] in {"tasks", "templates"} and len(loc) > 2:
         kind = str(loc[0]).removesuffix("s")
         if isinstance(loc[2], int):  # a task that is a list of steps
-            return _part(f"{kind} '{loc[1]}'", ONE_TASK), ("commands", *loc[2:])
-        return _part(f"{kind} '{loc[1]}'", ONE_TASK if kind == "task" else LAYER), loc[2:]
+            return Form(f"{kind} '{loc[1]}'", ONE_TASK), ("commands", *loc[2:])
+        return Form(f"{kind} '{loc[1]}'", ONE_TASK if kind == "task" else LAYER), loc[2:]
     return form, loc
-
-
-def _part(title: str, keys: Mapping[str, Key]) -> Form:
-    return Form(title, keys)
 
 
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:

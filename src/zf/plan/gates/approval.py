@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zf.plan.files.patterns import APPROVER, INSIDE, NOT_BLANK
+from zf.plan.files.patterns import APPROVER, INSIDE, MAX_APPROVER_CHARS, NOT_BLANK
 from zf.plan.form import BOOL, Key, list_of, mapping, number, text, whole
 from zf.typed import MAX_SECONDS
 
 # More than any committee has; a mistyped number is noticed.
 MOST_APPROVERS = 100
+_APPROVER = text(APPROVER, MAX_APPROVER_CHARS)
 
 APPROVAL: Mapping[str, Key] = {
     "by": Key(
-        list_of(text(APPROVER), min_length=1),
+        list_of(_APPROVER, min_length=1),
         "Who may approve: names of `allowed_signers`, or of tokens of the server.",
         required=True,
         example="by: [ann@example.org]",
@@ -56,7 +57,7 @@ APPROVERS: Mapping[str, Key] = {
         " relative to the project root. Default: `allowed_signers` there, or in `.zenflow`.",
     ),
     "tokens": Key(
-        list_of(text(APPROVER)),
+        list_of(_APPROVER),
         "Names of tokens of the server that may approve, for places that do not have them.",
     ),
 }

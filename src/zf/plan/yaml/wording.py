@@ -405,6 +405,11 @@ _WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
     "list_type": _wrong_type("a list", _as_list),
     "dict_type": _wrong_type("a mapping (`key: value`)", _as_mapping),
     "string_pattern_mismatch": _pattern,
+    "string_too_long": lambda found: (
+        "ZF730",
+        f"{found.subject} has more than {found.facts['max_length']} characters",
+        PATTERNS[patterns.APPROVER].hint(found.text),
+    ),
     "literal_error": _literal,
     "scalar_type": _wrong_type("a text, a number or a boolean", _quote),
     "too_short": _too_short,
