@@ -162,8 +162,8 @@ def artifacts(run: RecordedRun) -> tuple[list[tuple[str, Artifact]], int, int]:
 
 
 class Decision(Struct, frozen=True):
-    """One answer to a task that had to be approved, or whom it waits for. `shown` says how the
-    approver is known: by the fingerprint of a key, or by a token.
+    """One answer to a task that had to be approved, or those it still waits for. `shown` says how
+    the approver is known: by the fingerprint of a key, or by a token.
     """
 
     task: str

@@ -109,7 +109,7 @@ class Guard:
         who = self._access.who(headers, peer, address)
         scope[WHO] = who
         if headers.get("sec-fetch-dest") in _FRAMED:
-            # A browser would not show it either; but of that nobody here would hear.
+            # A browser would not show it anyway, but then there would be no trace of it here.
             why = "no page of this server is shown inside another one"
             return self._refuse(scope, headers, who, HTTPStatus.FORBIDDEN, why, "ZF812")
         if scope["method"] not in SAFE and not scope["path"].startswith(SIGNED):
