@@ -190,6 +190,7 @@ class Remote:
 
     def _take(self, agent: Agent, frame: Frame) -> None:
         header = frame.header
+        agent.busy = frame.kind == frames.BUSY
         match frame.kind:
             case frames.HELLO:
                 self._greet(agent, header)
@@ -198,7 +199,7 @@ class Remote:
                     agent.connection.say_all(self._handing.blob(blob))
             case frames.READY:
                 agent.ready = True
-                if agent.given is not None:
+                if agent.given is not None and not agent.given.sent:
                     self._send(agent, agent.given)
             case frames.ALIVE:
                 agent.offset_s = round(float(header["at"]) - time.time(), 3)
@@ -378,8 +379,10 @@ class Remote:
 
 def _patience(agent: Agent, executor: Executor) -> tuple[float, str]:
     """How many seconds one may be silent, and the key that says so. What it does before it is
-    ready, it does without a word: a large checkout is unpacked and copied, on a disk that may be
-    slow.
+    ready, or when it has said that it is busy, it does without a word: a large checkout is unpacked
+    and copied, on a disk that may be slow.
     """
     lease = executor.lease_s, "lease_sec"
-    return lease if agent.ready else max(lease, (executor.start_timeout_s, "start_timeout_sec"))
+    if agent.ready and not agent.busy:
+        return lease
+    return max(lease, (executor.start_timeout_s, "start_timeout_sec"))
