@@ -34,10 +34,10 @@ from zf.server.api import (
 from zf.server.described import description_of
 from zf.server.keys import Keys
 from zf.server.live import metrics
-from zf.server.live.flows import Flows
 from zf.server.live.opened import OpenRuns
 from zf.server.live.summaries import Summaries, Wanted
 from zf.server.live.tails import Tails
+from zf.server.pages import definitions as definitions_pages
 from zf.server.pages.ahead import Ahead
 from zf.server.pages.frame import sheet
 from zf.server.pages.routes import add_pages
@@ -78,7 +78,6 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.state.access = access
     app.state.open_runs = OpenRuns(project.proofs)
     app.state.runs = Summaries(project.proofs, app.state.open_runs)
-    app.state.flows = Flows(project.root, project.flow)
     app.state.tails = Tails(project.proofs)
     app.state.starting = Starting(project)
     app.state.keys = Keys(project.folder)
@@ -129,6 +128,7 @@ def _get_ready(app: FastAPI, ended: Event) -> None:
     sheet.compile_all()
     ahead = Ahead(app.state.runs, app.state.open_runs)
     ahead.make()
-    app.state.flows.problems()
+    if not app.state.project.flows.problems():
+        definitions_pages.make(app.state.project.flows.now())
     app.state.runs.warm()
     ahead.keep_up(ended)

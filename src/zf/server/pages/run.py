@@ -112,12 +112,17 @@ def overview(request: Request, run: str) -> Response:
     with open_runs(request).open(name) as opened:
         shown = shared(request, opened) | _course(opened)
         few = len(opened.facts.tasks) <= _MOST_DRAWN
-        shown |= {
-            "matrices": opened.once("matrices", lambda: tables.matrices(opened)),
-            "figures": _figures(opened, "timeline") if few and not opened.alive else [],
-            "costs": opened.once("costs", lambda: costs.costs(opened.facts)),
-        }
+        shown |= _whole(opened)
+        shown["figures"] = _figures(opened, "timeline") if few and not opened.alive else []
         return sheet.page(request, "run.html", **shown)
+
+
+def _whole(run: FollowedRun) -> dict[str, Any]:
+    """What its tasks come to together."""
+    return {
+        "matrices": run.once("matrices", lambda: tables.matrices(run)),
+        "costs": run.once("costs", lambda: costs.costs(run.facts)),
+    }
 
 
 @router.get("/live")
@@ -314,6 +319,7 @@ def verify(request: Request, run: str, now: bool = False) -> Response:
 def make(run: FollowedRun) -> None:
     """Make all that its pages show and keep."""
     _course(run)
+    _whole(run)
     for wanted in ("timeline", "graph"):
         _figures(run, wanted)
     _artifacts(run)
