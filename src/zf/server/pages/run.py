@@ -27,6 +27,7 @@ from zf.server.pages.frame import links, sheet
 from zf.server.pages.frame.sheet import open_runs, runs_of
 
 if TYPE_CHECKING:
+    from zf.report.formats.recorded import Artifact
     from zf.report.task_facts import TaskFacts
     from zf.server.live.opened import FollowedRun
 
@@ -269,12 +270,16 @@ def files(request: Request, run: str) -> Response:
     """What its tasks left and handed on."""
     with open_runs(request).open(run) as opened:
         shown = shared(request, opened, "files") | {
-            "artifacts": tables.artifacts(opened),
+            "artifacts": _artifacts(opened),
             "outputs": tables.outputs(opened),
             "decisions": list(tables.decisions(opened)),
             "costs": None,
         }
         return sheet.page(request, "run_files.html", **shown)
+
+
+def _artifacts(run: FollowedRun) -> tuple[list[tuple[str, Artifact]], int, int]:
+    return run.once("artifacts", lambda: tables.artifacts(run))
 
 
 @router.get("/settings")
@@ -294,7 +299,7 @@ def verify(request: Request, run: str, now: bool = False) -> Response:
     """The five verdicts: one after the other by a script, or all at once without."""
     with open_runs(request).open(run) as opened:
         shown = shared(request, opened, "verify")
-        shown["head"] = opened.journal.head
+        shown["head"] = opened.head
     found = _verified(opened.folder) if now else None
     shown |= {
         "verdicts": tables.verdicts(found) if found else [],
@@ -304,6 +309,14 @@ def verify(request: Request, run: str, now: bool = False) -> Response:
         "none": Markup(),
     }
     return sheet.page(request, "run_verify.html", **shown)
+
+
+def make(run: FollowedRun) -> None:
+    """Make all that its pages show and keep."""
+    _course(run)
+    for wanted in ("timeline", "graph"):
+        _figures(run, wanted)
+    _artifacts(run)
 
 
 def _verified(folder: str) -> dict[str, Any]:
