@@ -108,12 +108,14 @@ def generated(
     files: dict[str, str] = {}
     folders: dict[str, dict[str, str]] = {}
     spec = matching(patterns)
+    # Of a folder that is named, what no later pattern takes out of it again.
+    within = spec if any(one[0] == "!" for one in patterns) else None
     for pattern in patterns:
         if pattern[0] == "!":
             continue
         place = pattern.rstrip("/")
         if not _WILD & {*pattern} and _is_folder(f"{root}/{place}"):
-            folders[told(place)] = _folder(root, place, spec, content, proofs, why_stop)
+            folders[told(place)] = _folder(root, place, within, content, proofs, why_stop)
             continue
         matches = matching((pattern,))
         one = False
@@ -133,14 +135,15 @@ def generated(
 def _folder(
     root: str,
     place: str,
-    spec: PathSpec[Any],
+    spec: PathSpec[Any] | None,
     content: bool,
     proofs: str,
     why_stop: Callable[[], str],
 ) -> dict[str, str]:
+    """What is in a folder; without `spec` all of it."""
     entries = {}
     for path, info in _walk(root, place, proofs, of_folder=True):
-        if not spec.match_file(path):
+        if spec is not None and not spec.match_file(path):
             continue
         name = path[len(place) + 1 :]
         if why := why_stop():
@@ -255,8 +258,11 @@ def _walk(
                     queue.append(path)
                     if not of_folder:
                         continue
-                with suppress(FileNotFoundError):
-                    yield path, entry.stat(follow_symlinks=False)
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield path, info
 
 
 def _is_folder(path: str) -> bool:
