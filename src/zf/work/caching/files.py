@@ -164,18 +164,18 @@ def _folder(
     for path, info in _walk(root, place, proofs, of_folder=True):
         if spec is not None and not spec.match_file(path):
             continue
-        name = path[len(place) + 1 :]
-        if why := why_stop():
+        name, mode = told(path[len(place) + 1 :]), info.st_mode
+        is_plain = not (content or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+        if is_plain:
+            entries[name] = f"{stat.S_IMODE(mode):06o} {info.st_size} {info.st_mtime_ns}"
+        elif why := why_stop():
             raise UnusableError(f"what it generates {why}")
-        if stat.S_ISDIR(info.st_mode):
-            entries[told(name)] = DIRECTORY
-        elif stat.S_ISLNK(info.st_mode):
-            entries[told(name)] = f"{LINK} {told(os.readlink(f'{root}/{path}'))}"
-        elif content:
-            entries[told(name)] = _entry(f"{root}/{path}")
+        elif stat.S_ISDIR(mode):
+            entries[name] = DIRECTORY
+        elif stat.S_ISLNK(mode):
+            entries[name] = f"{LINK} {told(os.readlink(f'{root}/{path}'))}"
         else:
-            mode = stat.S_IMODE(info.st_mode)
-            entries[told(name)] = f"{mode:06o} {info.st_size} {info.st_mtime_ns}"
+            entries[name] = _entry(f"{root}/{path}")
     return entries
 
 
