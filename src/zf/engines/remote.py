@@ -28,6 +28,7 @@ from zf.events import (
 )
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Executor, Task
+from zf.proof import layout
 from zf.proof.known import Known
 from zf.proof.tree.store import TaskTree
 from zf.work.agent import frames
@@ -87,8 +88,9 @@ class Remote:
         self._tokens[given.token] = given
         try:
             # What is printed meanwhile comes to lie there, and what the attempt before left goes
-            # where its list is looked for.
-            TaskTree.create(self._shared.run_dir, task, attempt).close()
+            # where its list is looked for. The folders of a first one come with its result.
+            folders = layout.FOLDERS if attempt > 1 else ()
+            TaskTree.create(self._shared.run_dir, task, attempt, folders).close()
             agent = self._agent_for(given)
         except OSError as error:
             self.ends.lose(
@@ -146,6 +148,7 @@ class Remote:
     def extend(self, base: str, instances: Any) -> None:
         """Instances of a task have joined the plan."""
         self._extensions.append({"base": base, "instances": [*instances]})
+        self._handing.told = b""
 
     # What comes.
 

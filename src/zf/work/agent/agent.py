@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from zf.errors import error_text, printable
+from zf.errors import ZfError, error_text, printable
 from zf.events import AttemptEnded, Cause, to_json
 from zf.lean.records import Struct, asdict, json_decode
 from zf.lean.signals import signal
@@ -430,7 +430,15 @@ class Agent:
 
 
 def serve(environ: Mapping[str, str]) -> int:
-    """Be an agent on this process's stdin and stdout, which nothing else gets from here on."""
+    """Be an agent on this process's stdin and stdout, which nothing else gets from here on. Raises
+    ZfError (exit 2) where that is a terminal.
+    """
+    if os.isatty(0):
+        raise ZfError(
+            "zf agent is not for a terminal: another zf starts it, and speaks to it",
+            code="ZF778",
+            hint="name it in zf.yaml: executors: {far: {start: [ssh, HOST, zf, agent]}}",
+        )
     in_fd, out_fd = os.dup(0), os.dup(1)
     for fd in (in_fd, out_fd):
         os.set_inheritable(fd, False)
