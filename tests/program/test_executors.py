@@ -408,20 +408,30 @@ def test_kill_9_of_the_agent_loses_the_attempt_and_leaves_nothing(waiting):
     assert left(waiting) == []
 
 
-def test_an_agent_that_is_long_in_making_itself_ready_is_waited_for(far):
+@pytest.mark.parametrize(
+    ("where", "what", "before"),
+    [
+        ("folders.Folders", "use_checkout", "local"),
+        ("agent", "unpack", "local"),
+        ("folders.Folders", "renew", "far"),
+    ],
+    ids=["of the checkout", "of a need", "of a copy that a task has changed"],
+)
+def test_an_agent_that_is_long_in_making_something_ready_is_waited_for(far, where, what, before):
     """Longer than its lease, in which it says nothing and hears nothing."""
-    go = far.root.parent / "go"
+    wait = far.root.parent / "wait"
     slow = (
         "import os, sys, time; from zf.work.agent import agent, folders\n"
-        "use = folders.Folders.use_checkout\n"
-        "def late(*words):\n"
-        f"    while not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
-        "    use(*words)\n"
-        "folders.Folders.use_checkout = late\n"
+        f"make = {where}.{what}\n"
+        "def late(*words, **more):\n"
+        f"    while os.path.exists({str(wait)!r}): time.sleep(0.02)\n"
+        "    return make(*words, **more)\n"
+        f"{where}.{what} = late\n"
         "sys.exit(agent.serve(os.environ))"
     )
     far.declare(sys.executable, "-c", slow, lease_sec=1)
-    far.task("t", "true", executor="far")
+    far.task("n", f"touch {wait}; echo 1 | tee made > $ARTIFACTS_DIR/one", executor=before)
+    far.task("t", "cat $NEEDS_DIR/n/one", executor="far", needs=["n"])
     process = far.popen("run-phase", "A", "--run-id", "r")
 
     def heard_s():
@@ -429,9 +439,10 @@ def test_an_agent_that_is_long_in_making_itself_ready_is_waited_for(far):
         return [one["heard_s"] or 0 for run in runs for one in run["agents"]]
 
     eventually(lambda: process.poll() is not None or max(heard_s(), default=0) > 2)
-    go.touch()
+    wait.unlink()
     process.communicate(timeout=60)
     assert process.returncode == 0
+    assert far.log("r", "t") == b"1\n"
     verified(far)
 
 

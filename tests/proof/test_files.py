@@ -1,6 +1,8 @@
 """Files are removed however they lie there, and nothing outside with them."""
 
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,26 @@ def test_a_folder_goes_with_all_that_is_in_it(tmp_path):
     files.remove_tree(str(there))
     assert os.listdir(tmp_path) == ["kept"]
     assert os.listdir(tmp_path / "kept") == ["file"]
+
+
+@pytest.mark.parametrize("where", ["mounted", "a/mounted", "a/b/c/mounted"])
+def test_what_is_mounted_in_a_folder_is_not_removed_with_it(tmp_path, where):
+    kept, mounted = tmp_path / "kept", tmp_path / "there" / where
+    kept.mkdir()
+    (kept / "file").touch()
+    mounted.mkdir(parents=True)
+    if subprocess.run(["mount", "--bind", kept, mounted], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    top = os.open(tmp_path, files.FOLDER)
+    try:
+        with pytest.raises(OSError, match=r"mounted|busy"):
+            files.remove(top, "there")
+        assert os.listdir(kept) == ["file"]
+    finally:
+        os.close(top)
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            if (at := line.split()[1]).startswith(f"{tmp_path}/"):
+                subprocess.run(["umount", at], check=True)
 
 
 def test_a_link_in_the_place_of_a_folder_goes_without_what_it_leads_to(tmp_path):

@@ -64,6 +64,13 @@ def test_one_run_has_facts_and_causes(shared):
     assert shared.get("/runs/badly/tasks/none").json["code"] == "ZF130"
 
 
+def test_a_run_that_is_over_is_not_sent_again_to_who_has_it(shared):
+    tag = shared.get("/runs/badly").headers["ETag"]
+    known = shared.get("/runs/badly", headers={"If-None-Match": tag})
+    assert (known.status, known.body) == (304, b"")
+    assert shared.get("/runs/well", headers={"If-None-Match": tag}).json["result"] == "passed"
+
+
 def test_a_run_is_started_with_inputs_and_says_who_asked(shared):
     answer = shared.post("/runs", {"phases": ["E"], "inputs": {"word": "hi there", "level": 3}})
     assert answer.status == 202

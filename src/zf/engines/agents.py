@@ -40,6 +40,8 @@ class Agent(Struct):
     hello: Mapping[str, Any] = NOTHING
     offset_s: float = 0.0
     ready: bool = False
+    # Its last word was that it says nothing until it has done something.
+    busy: bool = False
     given: Given | None = None
     lost: Given | None = None
     # It went as its machine cannot have it: a full disk, say.

@@ -34,6 +34,8 @@ class Handing(Struct):
     known: Known
     checkout: str
     digest: str
+    # What each agent is told of the run, encoded once; empty where it is to be encoded anew.
+    told: bytes = b""
 
     def begin(self, executor: str, lease_s: float) -> tuple[dict[str, Any], bytes]:
         """What one is told of the run."""
@@ -43,7 +45,9 @@ class Handing(Struct):
             "checkout": self.digest,
             "name": os.path.basename(self.shared.place.root) or "project",
         }
-        return header, _encode(spec.told(self.shared, self.tasks.values())).encode()
+        if not self.told:
+            self.told = _encode(spec.told(self.shared, self.tasks.values())).encode()
+        return header, self.told
 
     def start(self, given: Given, facts: Mapping[str, Any]) -> dict[str, Any]:
         """What one is told of an attempt."""

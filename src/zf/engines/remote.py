@@ -28,6 +28,7 @@ from zf.events import (
 )
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Executor, Task
+from zf.proof import layout
 from zf.proof.known import Known
 from zf.proof.tree.store import TaskTree
 from zf.work.agent import frames
@@ -87,8 +88,9 @@ class Remote:
         self._tokens[given.token] = given
         try:
             # What is printed meanwhile comes to lie there, and what the attempt before left goes
-            # where its list is looked for.
-            TaskTree.create(self._shared.run_dir, task, attempt).close()
+            # where its list is looked for. The folders of a first one come with its result.
+            folders = layout.FOLDERS if attempt > 1 else ()
+            TaskTree.create(self._shared.run_dir, task, attempt, folders).close()
             agent = self._agent_for(given)
         except OSError as error:
             self.ends.lose(
@@ -146,6 +148,7 @@ class Remote:
     def extend(self, base: str, instances: Any) -> None:
         """Instances of a task have joined the plan."""
         self._extensions.append({"base": base, "instances": [*instances]})
+        self._handing.told = b""
 
     # What comes.
 
@@ -190,6 +193,7 @@ class Remote:
 
     def _take(self, agent: Agent, frame: Frame) -> None:
         header = frame.header
+        agent.busy = frame.kind == frames.BUSY
         match frame.kind:
             case frames.HELLO:
                 self._greet(agent, header)
@@ -198,7 +202,7 @@ class Remote:
                     agent.connection.say_all(self._handing.blob(blob))
             case frames.READY:
                 agent.ready = True
-                if agent.given is not None:
+                if agent.given is not None and not agent.given.sent:
                     self._send(agent, agent.given)
             case frames.ALIVE:
                 agent.offset_s = round(float(header["at"]) - time.time(), 3)
@@ -378,8 +382,10 @@ class Remote:
 
 def _patience(agent: Agent, executor: Executor) -> tuple[float, str]:
     """How many seconds one may be silent, and the key that says so. What it does before it is
-    ready, it does without a word: a large checkout is unpacked and copied, on a disk that may be
-    slow.
+    ready, or when it has said that it is busy, it does without a word: a large checkout is unpacked
+    and copied, on a disk that may be slow.
     """
     lease = executor.lease_s, "lease_sec"
-    return lease if agent.ready else max(lease, (executor.start_timeout_s, "start_timeout_sec"))
+    if agent.ready and not agent.busy:
+        return lease
+    return max(lease, (executor.start_timeout_s, "start_timeout_sec"))

@@ -17,7 +17,7 @@ from zf.events import AttemptEnded, from_json
 from zf.lean import lazy
 from zf.proof import layout
 from zf.proof.files import FOLDER, opened, sync_folder, whole_file, write_all
-from zf.proof.tree.contents import check_tree
+from zf.proof.tree.contents import compare_tree
 from zf.work.agent.archive import UnpackError, unpack
 from zf.work.agent.frames import PIECE_BYTES
 
@@ -88,8 +88,7 @@ def put(incoming: Incoming, staged: str, run_dir: str, event: AttemptEnded) -> N
     """
     incoming.file.seek(0)
     try:
-        unpack(incoming.file, staged, links=False)
-        check_tree(staged, event.task_sha256)
+        compare_tree(unpack(incoming.file, staged, links=False), staged, event.task_sha256)
     except (UnpackError, ValueError) as error:
         raise BadResultError(str(error)) from None
     _move(staged, f"{run_dir}/{event.task}")
@@ -131,6 +130,9 @@ def _syncfs() -> Callable[[int], None] | None:
 
 def _move(staged: str, tree: str) -> None:
     """What was kept there meanwhile, logs as they came, gives way; earlier attempts stay."""
+    with suppress(OSError):  # mostly nothing was
+        os.rename(staged, tree)
+        return
     came, there = os.listdir(staged), os.listdir(tree)
     away = f"{staged}.away"
     if layout.ATTEMPTS not in there:
@@ -152,7 +154,12 @@ def append_log(run_dir: str, task: str, name: object, piece: bytes) -> None:
     if not isinstance(name, str) or not _LOG.fullmatch(name):
         raise BadResultError(f"it calls a log {name!r:.80}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(f"{run_dir}/{task}/{layout.LOGS}/{name}", flags, 0o666)
+    logs = f"{run_dir}/{task}/{layout.LOGS}"
+    try:
+        fd = os.open(f"{logs}/{name}", flags, 0o666)
+    except FileNotFoundError:
+        os.mkdir(logs)
+        fd = os.open(f"{logs}/{name}", flags, 0o666)
     try:
         write_all(fd, piece)
     finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any
 
 from zf.lean.encoder import encoder
@@ -30,6 +31,7 @@ _FIRST = [*TASK_KEYS][: [*TASK_KEYS].index("line") + 1]
 _FIRST_KEYS = [TASK_KEYS[name] for name in _FIRST]
 # The others, with their keys and defaults.
 LATER = [(name, TASK_KEYS[name], default) for name, default in _defaults_after(len(_FIRST))]
+_LATER_KEYS = [key for _, key, _ in LATER]
 _LATER_DEFAULTS = [default for _, _, default in LATER]
 _encode = encoder()
 
@@ -60,8 +62,8 @@ def _parts(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
     rest = [*values][len(_FIRST) :]  # CPython 3.11 never reuses a tuple of 20, as it would be now
     if rest == _LATER_DEFAULTS:  # as nearly every task has them
         return said, {}
-    rows = zip(LATER, rest, strict=True)
-    later = {key: value for (_, key, default), value in rows if value != default}
+    # In C, as tasks with one of them are many: in Python each of the forty keys was a turn.
+    later = dict(compress(zip(_LATER_KEYS, rest, strict=True), map(ne, rest, _LATER_DEFAULTS)))
     if task.services:
         later["services"] = [recorded_service(one) for one in task.services]
     return said, later

@@ -212,35 +212,46 @@ def remove(folder: int, name: str) -> None:
     """Remove a file, or a folder however deep: what lies two levels down is moved up one, so this
     needs neither recursion nor long paths. Raises OSError (EBUSY) for a mount.
     """
-    if not is_folder(folder, name):
+    if not _make_open(folder, name):
         os.unlink(name, dir_fd=folder)
         return
-    os.chmod(name, 0o700, dir_fd=folder)
     with opened(name, FOLDER, folder) as top:
         refuse_mount(top, folder)
-        count = 0
+        lifted = set[str]()
         while names := os.listdir(top):
             for one in names:
-                count = _lift(top, one, count)
+                _lift(top, one, lifted)
     os.rmdir(name, dir_fd=folder)
 
 
-def _lift(top: int, name: str, count: int) -> int:
-    """Remove a file from an open folder, or a folder whose own folders are moved up beside it."""
-    if not is_folder(top, name):
+def _lift(top: int, name: str, lifted: set[str]) -> None:
+    """Remove a file from an open folder, or a folder whose own folders are moved up beside it. One
+    that was moved is no mount, as the kernel moves none (EBUSY): to ask takes longer than the rest.
+    """
+    if not _make_open(top, name):
         os.unlink(name, dir_fd=top)
-        return count
-    os.chmod(name, 0o700, dir_fd=top)
+        return
     with opened(name, FOLDER, top) as below:
-        refuse_mount(below, top)
-        for one in os.listdir(below):
-            if is_folder(below, one):
-                count += 1
-                os.rename(one, f".lifted.{name[:8]}.{count}", src_dir_fd=below, dst_dir_fd=top)
+        if name not in lifted:
+            refuse_mount(below, top)
+        with os.scandir(below) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for one, is_below in found:
+            if is_below:
+                up = f".lifted.{name[:8]}.{len(lifted)}"
+                os.rename(one, up, src_dir_fd=below, dst_dir_fd=top)
+                lifted.add(up)
             else:
                 os.unlink(one, dir_fd=below)
     os.rmdir(name, dir_fd=top)
-    return count
+
+
+def _make_open(folder: int, name: str) -> bool:
+    """Give the owner all rights to a folder; whether it is one, and no link to one."""
+    mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(name, 0o700, dir_fd=folder)
+    return stat.S_ISDIR(mode)
 
 
 def remove_tree(path: str) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 20
 # zf nests five deep; where a schema allows any value, this bounds it.
 _MAX_DEPTH = 32
+# What of JSON has more in it.
+_HOLD = (dict, list)
 # Of whole numbers: what other programs read without losing digits begins to end at 53 bits.
 _MAX_INTEGER = 2**63 - 1
 _MAX_NUMBER = 1e300
@@ -179,15 +181,11 @@ def _said(error: ValidationError) -> str:
 def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(_MAX_DEPTH):
-        rows = [one.values() if type(one) is dict else one for one in level if _holds(one)]
+        rows = [one.values() if type(one) is dict else one for one in level if type(one) in _HOLD]
         if not rows:
             return False
         level = [item for row in rows for item in row]
     return bool(level)
-
-
-def _holds(value: Any) -> bool:
-    return type(value) is dict or type(value) is list
 
 
 # Which schema holds.
@@ -230,16 +228,15 @@ def _event_validator(event: Mapping[str, Any], version: str | None) -> Draft4Val
     return _validator_of(kind, file) if type(kind) is str and kind in _events(file) else None
 
 
-@cache
 def _events(file: str) -> Mapping[str, Any]:
-    """The forms of all events, by type."""
-    return cast("Mapping[str, Any]", _strict(_load(file)["$defs"], file))
+    """The schemas of all events, by type."""
+    return cast("Mapping[str, Any]", _load(file)["$defs"])
 
 
 @cache
 def _validator_of(kind: str, file: str) -> Draft4Validator:
     """Of each type by itself, when one is met: a journal has few, and each is quickly made."""
-    return _compiled(_events(file)[kind])
+    return _compiled(_strict(_events(file)[kind], file))
 
 
 @cache

@@ -40,6 +40,9 @@ class GrowingJournal:
         except OSError as error:
             shown = printable(f"{run_dir}/{JOURNAL}")
             raise ZfError(f"{shown}: {error.strerror}", code="ZF611") from None
+        status = os.fstat(self._stream.fileno())
+        # Device and inode: another file may come to lie at its path.
+        self.file = status.st_dev, status.st_ino
         self._chain: Chain | None = Chain()
         self._offset = 0
 

@@ -338,12 +338,11 @@ def bases(tasks: Iterable[TaskFacts]) -> dict[str, Base]:
     return {name: Base(name, tuple(of)) for name, of in found.items()}
 
 
-def extend(facts: Facts, plan: Mapping[str, Any], event: PlanExtended) -> None:
+def extend(facts: Facts, rows_of_bases: Mapping[str, Any], event: PlanExtended) -> None:
     """Put the instances that joined a plan in the place of their base, if that is there and has
     not ended. Raises ValueError for what are no instances.
     """
-    base = facts.tasks.get(event.base)
-    row = next((one for one in plan["tasks"] if one["id"] == event.base), None)
+    base, row = facts.tasks.get(event.base), rows_of_bases.get(event.base)
     if base is None or row is None or base.word != "waiting" or not event.instances:
         return
     try:

@@ -413,7 +413,8 @@ def _start_again(
     for event in reading.events:
         if isinstance(event, AttemptEnded) and scheduler.asks_for_outputs(event):
             scheduler.take_outputs(outputs.read_ended(request.run_dir, event))
-    orders = recover.outstanding(scheduler, lines, times, idle_s(lines), is_given_up=is_given_up)
+    idle = list(idle_s(lines))
+    orders = recover.outstanding(scheduler, lines, times, idle, is_given_up=is_given_up)
 
     @contextmanager
     def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:

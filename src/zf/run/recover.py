@@ -137,7 +137,7 @@ def moments(lines: Sequence[Line], now: float) -> list[float]:
     """When each line was written, on a clock that stood still while the run had no runner, and on
     which the last line was written `now`.
     """
-    times = elapsed_s(lines)
+    times = list(elapsed_s(lines))
     return [now - times[-1] + at for at in times]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from threading import Thread
+from threading import Event, Thread
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -34,8 +34,11 @@ from zf.server.api import (
 from zf.server.described import description_of
 from zf.server.keys import Keys
 from zf.server.live import metrics
+from zf.server.live.opened import OpenRuns
 from zf.server.live.summaries import Summaries, Wanted
 from zf.server.live.tails import Tails
+from zf.server.pages import definitions as definitions_pages
+from zf.server.pages.ahead import Ahead
 from zf.server.pages.frame import sheet
 from zf.server.pages.routes import add_pages
 from zf.server.project import Served
@@ -73,7 +76,8 @@ def make_app(project: Served, access: Access) -> FastAPI:
     )
     app.state.project = project
     app.state.access = access
-    app.state.runs = Summaries(project.proofs)
+    app.state.open_runs = OpenRuns(project.proofs)
+    app.state.runs = Summaries(project.proofs, app.state.open_runs)
     app.state.tails = Tails(project.proofs)
     app.state.starting = Starting(project)
     app.state.keys = Keys(project.folder)
@@ -112,12 +116,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ending = asyncio.create_task(end_streams())
     # The first who asks is not to wait for what is only made once.
     await asyncio.to_thread(app.state.runs.listed, Wanted())
-    Thread(target=_get_ready, args=(app.state.runs,), daemon=True).start()
+    ended = Event()
+    Thread(target=_get_ready, args=(app, ended), daemon=True).start()
     yield
+    ended.set()
     ending.cancel()
 
 
-def _get_ready(runs: Summaries) -> None:
-    """Make the pages, and read every run: what is looked for among them is found at once then."""
+def _get_ready(app: FastAPI, ended: Event) -> None:
+    """Make the pages, and read the tasks and every run: all of it is found at once then."""
     sheet.compile_all()
-    runs.warm()
+    ahead = Ahead(app.state.runs, app.state.open_runs)
+    ahead.make()
+    if not app.state.project.flows.problems():
+        definitions_pages.make(app.state.project.flows.now())
+    app.state.runs.warm()
+    ahead.keep_up(ended)

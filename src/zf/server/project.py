@@ -10,10 +10,11 @@ from zf.errors import ZfError
 from zf.model import Flow
 from zf.plan import places
 from zf.server import state
+from zf.server.live.flows import Flows
 
 
 class Served:
-    """One project. Its files are read anew for each request that asks for them."""
+    """One project. `flow` reads its files anew; `flows` keeps that until one of them changes."""
 
     def __init__(self, root: str, home: str) -> None:
         """Raises OSError where the server's folder cannot be made."""
@@ -21,6 +22,7 @@ class Served:
         self.proofs = f"{home}/proofs"
         self.home = home
         self.folder = state.folder(root)
+        self.flows = Flows(root, self.flow)
         # The loader keeps nothing between two calls, but what it calls caches.
         self._lock = threading.Lock()
 

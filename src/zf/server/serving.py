@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -65,6 +66,10 @@ def serve(
         ssl_certfile=place.tls_cert or None,
         ssl_keyfile=place.tls_key or None,
     )
+    # What is folded of runs stays for long, and is many objects: the collector would look through
+    # all of them so often that folding took twice as long.
+    gc.freeze()
+    gc.set_threshold(20_000)
     Server(config).run([listening])
 
 

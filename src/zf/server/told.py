@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,30 +10,23 @@ from typing import Any
 from zf.errors import ZfError
 from zf.inputs import shown
 from zf.proof import read
-from zf.proof.layout import MANIFEST
 from zf.report import advice, blocked, waiting
 from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts
-from zf.report.formats.recorded import RecordedRun
 from zf.report.task_facts import TaskFacts
-from zf.run.host.lock import has_runner
+from zf.server.live.opened import FollowedRun
 from zf.server.planning import of_run
 
 # Of a run with more tasks, those that wait are not asked what for.
 _MOST_WAITS = 2000
 
 
-def run(proofs: str, name: str) -> dict[str, Any]:
-    """All of it but for the tasks' own records. Raises ZfError where it cannot be read."""
-    run_dir = f"{proofs}/{name}"
-    found = RecordedRun(run_dir)
-    facts = found.facts
-    alive = facts.exit_code is None and has_runner(proofs, name)
-    sealed = os.path.lexists(f"{run_dir}/{MANIFEST}")
-    about = found.run
+def run(found: FollowedRun) -> dict[str, Any]:
+    """All of it but for the tasks' own records."""
+    facts, about, alive, sealed = found.facts, found.run, found.alive, found.sealed
     source = about.get("source") or {}
     return {
-        "run": name,
+        "run": found.name,
         "result": "running" if alive else str(facts.result),
         "alive": alive,
         "ended": facts.exit_code is not None,
@@ -43,13 +35,13 @@ def run(proofs: str, name: str) -> dict[str, Any]:
         "started_at": facts.started_at or None,
         "ended_at": facts.ended_at or None,
         "duration_s": facts.duration_s,
-        "plan_sha256": of_run(run_dir),
-        "head": found.journal.head,
-        "events": len(found.lines),
+        "plan_sha256": of_run(found.folder),
+        "head": found.head,
+        "events": found.seq + 1,
         "counts": facts.counts,
         "phases": [{"name": phase, "state": about.state} for phase, about in facts.phases.items()],
         "tasks": [_task(task) for task in facts.tasks.values()],
-        "report": blocked.as_json(facts, tails=_tails(run_dir, facts)),
+        "report": blocked.as_json(facts, tails=_tails(found.folder, facts)),
         "waits": waiting.as_json(_waits(facts)) if alive or facts.suspended else {},
         "next": advice.commands(facts, alive=alive, sealed=sealed),
         "inputs": {name: shown(one) for name, one in (about.get("inputs") or {}).items()},
@@ -61,17 +53,16 @@ def run(proofs: str, name: str) -> dict[str, Any]:
     }
 
 
-def task(proofs: str, name: str, task: str) -> dict[str, Any]:
+def task(found: FollowedRun, task: str) -> dict[str, Any]:
     """One task of a run, with what its tree has: attempts, logs, artifacts, outputs. Raises ZfError
     where there is none.
     """
-    found = RecordedRun(f"{proofs}/{name}")
     if task not in found.facts.tasks:
-        raise ZfError(f"run {name} has no task {task!r}", code="ZF130")
+        raise ZfError(f"run {found.name} has no task {task!r}", code="ZF130")
     one = found.facts.tasks[task]
     return {
         **_task(one),
-        "run": name,
+        "run": found.name,
         "steps": [dict(step) for step in one.steps],
         "earlier": [_plain(tried) for tried in one.earlier],
         "conditions": [_plain(asked) for asked in one.asked],

@@ -8,6 +8,7 @@ import pytest
 from tests.support.proof_bundles import FAILED, OK, Run
 from zf.errors import ZfError
 from zf.events import Cause, Status
+from zf.server.live.opened import OpenRuns
 from zf.server.live.summaries import Summaries, Wanted
 
 
@@ -29,7 +30,7 @@ def runs(tmp_path) -> Summaries:
     a_run(tmp_path, "broken", 2_000, ending=FAILED)
     a_run(tmp_path, "newest", 3_000, commit="abcdef01" * 5)
     (tmp_path / ".locks").mkdir()
-    return Summaries(str(tmp_path))
+    return Summaries(str(tmp_path), OpenRuns(str(tmp_path)))
 
 
 def listed(runs: Summaries, **wanted: str) -> list[str]:
@@ -74,7 +75,7 @@ def test_a_row_says_what_a_list_shows(runs):
 
 
 def test_a_run_that_goes_on_is_read_again_and_one_that_is_over_is_not(tmp_path, monkeypatch):
-    runs = Summaries(str(tmp_path))
+    runs = Summaries(str(tmp_path), OpenRuns(str(tmp_path)))
     run = Run(tmp_path, "r1").plan(first=())
     assert runs.of("r1").result == "unfinished"
     run.attempt("first", OK)
@@ -103,5 +104,5 @@ def test_how_each_task_ended_is_kept_of_a_large_run_too(tmp_path):
     run = Run(tmp_path, "large", "c0ffee01" * 5).plan(**{f"t{n}": () for n in range(5000)})
     run.attempt("t4999", OK)
     run.end(1)
-    [row] = Summaries(str(tmp_path)).listed(Wanted()).rows
+    [row] = Summaries(str(tmp_path), OpenRuns(str(tmp_path))).listed(Wanted()).rows
     assert dict(zip(row.ids, row.ends, strict=True))["t4999"] != row.ends[0]

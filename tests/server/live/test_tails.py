@@ -81,3 +81,27 @@ def test_a_quick_run_is_told_at_intervals_and_not_line_by_line(
     monkeypatch.setattr(asyncio, "sleep", sleep)
     asyncio.run(followed())
     assert slept == pytest.approx([pause_s] * count)
+
+
+def test_a_piece_is_made_once_for_all_who_are_as_far(shared, tmp_path):
+    """It was made for each of them: most of what 200 who follow a run cost."""
+    shutil.copytree(shared.project.root / "proofs/well", tmp_path / "well")
+    made = []
+
+    def make(number, lines):
+        made.append((number, len(lines)))
+        return b"\n".join(lines)
+
+    async def followed():
+        tails = Tails(str(tmp_path))
+        tail = tails.attach("well")
+        async with asyncio.timeout(60):
+            while not tail.over:
+                await tail.growth().wait()
+        for first in [*range(5)] * 20:
+            piece, behind = tail.piece(first, make)
+            assert (piece.split(b"\n"), behind) == (tail.lines(first), tail.count)
+        assert made == [(first, tail.count - first) for first in range(5)]
+        tails.detach(tail)
+
+    asyncio.run(followed())

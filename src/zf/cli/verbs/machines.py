@@ -46,12 +46,6 @@ def agent() -> int:
     """
     from zf.work.agent.agent import serve
 
-    if sys.stdin.isatty():
-        raise ZfError(
-            "zf agent is not for a terminal: another zf starts it, and speaks to it",
-            code="ZF778",
-            hint="name it in zf.yaml: executors: {far: {start: [ssh, HOST, zf, agent]}}",
-        )
     return serve(os.environ)
 
 

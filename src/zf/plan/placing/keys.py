@@ -58,7 +58,8 @@ EXECUTOR: Mapping[str, Key] = {
     ),
     "start_timeout_sec": Key(
         number(above=0, most=MAX_SECONDS),
-        "Seconds the command may take until its agent speaks, such as the wait in a batch queue.",
+        "Seconds the command may take until its agent speaks, such as the wait in a batch queue."
+        " What an agent unpacks or copies before an attempt may take as long.",
         default=300,
     ),
 }

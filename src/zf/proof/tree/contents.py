@@ -118,17 +118,17 @@ def copy_artifacts(folder: str, task_sha256: str, target: str) -> bool:
     return True
 
 
-def check_tree(folder: str, task_sha256: str) -> None:
-    """See that a tree that came from elsewhere holds what its list says and nothing else, and that
-    the list is that with this digest. Raises OSError, or ValueError saying what is not as listed.
+def compare_tree(found: Mapping[str, str], folder: str, task_sha256: str) -> None:
+    """See that the files found in a tree that came from elsewhere, with their SHA-256, are those of
+    its list, and that the list is that with this digest. Raises OSError, or ValueError saying what
+    is not as listed.
     """
     listed = checked_list(folder, task_sha256)
     listed[TASK_LIST] = task_sha256
     earlier = {name: listed.pop(name) for name in [*listed] if name.startswith(f"{ATTEMPTS}/")}
     if earlier:
         raise ValueError(f"{min(earlier)} is of an earlier attempt")
-    with opened(folder) as fd:
-        _compare(_hashes(fd), listed)
+    _compare(found.items(), listed)
 
 
 def _listed_artifacts(folder: str, task_sha256: str) -> dict[str, str]:

@@ -68,7 +68,9 @@ class Fold:
     def __init__(self, plan: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> None:
         """`limits` is what run.json says the run is allowed."""
         try:
-            self._plan = plan
+            # Those that stand for instances which are not known yet: of the plan nothing else is
+            # needed later, and of many tasks it is large.
+            self._bases = {row["id"]: row for row in plan["tasks"] if "matrix_from" in row}
             self.facts = _planned(plan)
             if limits is not None:
                 self.facts.max_jobs = limits["max_jobs"]
@@ -111,7 +113,7 @@ class Fold:
             case BudgetWarned():
                 facts.budgets[event.scope, event.name, event.metric] = event
             case PlanExtended():
-                extend(facts, self._plan, event)
+                extend(facts, self._bases, event)
             case RunTimedOut():
                 facts.run_timeout = event
             case Interrupted():

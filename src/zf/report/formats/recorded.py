@@ -16,7 +16,7 @@ from zf.proof.read import Artifact, LogFile
 from zf.report.facts import Fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from zf.events import Event
     from zf.proof.journal import JournalReading, Line
@@ -70,7 +70,7 @@ class RecordedRun:
         return read.journal(self.folder)
 
     @property
-    def lines(self) -> Sequence[Line]:
+    def lines(self) -> Iterable[Line]:
         """Each event with the times at which it was written down."""
         return self.journal.lines
 

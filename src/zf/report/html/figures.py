@@ -25,8 +25,8 @@ class Figure(Struct, frozen=True):
 
 
 def _timeline(run: RecordedRun) -> Figure | None:
-    limits = run.run.get("limits")
-    drawn = timeline.figure(run.plan, limits, of_run(run.plan, limits, run.lines))
+    plan, limits = run.plan, run.run.get("limits")
+    drawn = timeline.figure(plan, limits, of_run(plan, limits, run.lines))
     return _figure("timeline", "When", drawn)
 
 

@@ -5,9 +5,8 @@ A resumed run's lines may be of different boots, whose monotonic clocks have not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import pairwise
 from typing import Protocol
 
 from zf.events import Event, RunResumed
@@ -30,29 +29,27 @@ class Written(Protocol):
     def wall(self) -> str: ...
 
 
-def elapsed_s(lines: Sequence[Written]) -> list[float]:
+def elapsed_s(lines: Iterable[Written]) -> Iterator[float]:
     """For each line the seconds since the first, on a clock that stood still while the run had no
     runner.
     """
-    elapsed = 0.0
-    times = []
-    before = lines[0].mono if lines else 0.0
+    elapsed, before = 0.0, None
     for line in lines:
-        if not isinstance(line.event, RunResumed):
+        if before is not None and not isinstance(line.event, RunResumed):
             elapsed += min(max(0.0, line.mono - before), _MOST_S)
         before = line.mono
-        times.append(elapsed)
-    return times
+        yield elapsed
 
 
-def idle_s(lines: Sequence[Written]) -> list[float]:
+def idle_s(lines: Iterable[Written]) -> Iterator[float]:
     """For each line, for how long nothing was recorded before it because no runner was there; 0 but
     for the lines that say that a run was resumed.
     """
-    idle = [0.0] * bool(lines)
-    for before, line in pairwise(lines):
-        idle.append(_between(before, line) if isinstance(line.event, RunResumed) else 0.0)
-    return idle
+    before: Written | None = None
+    for line in lines:
+        resumed = isinstance(line.event, RunResumed)
+        yield _between(before, line) if resumed and before is not None else 0.0
+        before = line
 
 
 def _between(before: Written, line: Written) -> float:

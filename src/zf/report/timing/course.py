@@ -6,7 +6,8 @@ Times are seconds since the first line, on a clock that stands still while no ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import tee
 from typing import Any, Literal
 
 from zf.events import (
@@ -126,7 +127,7 @@ class Course(Struct):
 
 
 def of_run(
-    plan: Mapping[str, Any], limits: Mapping[str, Any] | None, lines: Sequence[Written]
+    plan: Mapping[str, Any], limits: Mapping[str, Any] | None, lines: Iterable[Written]
 ) -> Course:
     """The course of the run with this plan.json, these `limits` of its run.json, and this journal.
 
@@ -137,7 +138,8 @@ def of_run(
         fold = _Fold(plan, limits or {})
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a zf plan: {error!r}") from error
-    for line, at, idle in zip(lines, elapsed_s(lines), idle_s(lines), strict=True):
+    written, times, idles = tee(lines, 3)
+    for line, at, idle in zip(written, elapsed_s(times), idle_s(idles), strict=True):
         fold.apply(line, at, idle)
     return fold.finish()
 

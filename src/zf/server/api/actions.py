@@ -14,12 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from zf import trigger
 from zf.errors import ZfError
 from zf.proof.layout import MANIFEST
-from zf.report.formats.recorded import RecordedRun
 from zf.report.task_facts import named
 from zf.run.host.lock import cancel, has_runner
 from zf.server.access.roles import Who
 from zf.server.api.begin import Accepted, Key, begin, trigger_of
-from zf.server.api.needs import AllRuns, Operator, Project, Starts
+from zf.server.api.needs import AllRuns, Followed, Operator, Project, Starts
 from zf.server.keys import Keys
 from zf.server.problems import Refused
 
@@ -113,6 +112,7 @@ def cancel_task(
     who: Operator,
     runs: AllRuns,
     project: Project,
+    followed: Followed,
     request: Request,
     response: Response,
     key: Key = None,
@@ -120,7 +120,8 @@ def cancel_task(
 ) -> Asked:
     """As `zf cancel RUN TASK`; of a matrix, all of its instances."""
     name = runs.find(run)
-    tasks = named(RecordedRun(f"{project.proofs}/{name}").facts, task)
+    with followed.open(name) as opened:
+        tasks = named(opened.facts, task)
     if not _came_before(request, response, who, key, name):
         with _forgotten(request, who, key):
             for each in tasks:

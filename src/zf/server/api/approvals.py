@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -9,13 +10,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from zf.audit.gates.statement import APPROVE, MAX_COMMENT_CHARS
+from zf.errors import ZfError
 from zf.lean.records import asdict
-from zf.report.formats.recorded import RecordedRun
 from zf.report.task_facts import named
 from zf.run.gates.decide import Token, decide
 from zf.server.access.access import Access
 from zf.server.access.roles import Who
-from zf.server.api.needs import AllRuns, Approver, Guarding, Project, Viewer
+from zf.server.api.needs import AllRuns, Approver, Followed, Guarding, Project, Viewer
+from zf.server.live.opened import OpenRuns
 from zf.server.problems import Refused
 from zf.server.project import Served
 
@@ -45,14 +47,13 @@ class Decided(BaseModel):
 
 
 @router.get("/approvals", summary="What waits for approval, with the digest that is approved")
-def waiting(_who: Viewer, runs: AllRuns, project: Project) -> dict[str, Any]:
+def waiting(_who: Viewer, runs: AllRuns, followed: Followed) -> dict[str, Any]:
     """Tasks of runs that are not over, and what each answer stands for."""
-    found = [
-        {"run": row.run, **asdict(gate.asked)}
-        for row in runs.newest(lambda row: not row.over, _LOOKED_AT)
-        for task in RecordedRun(f"{project.proofs}/{row.run}").facts.tasks.values()
-        if (gate := task.unanswered) is not None
-    ]
+    found: list[dict[str, Any]] = []
+    for row in runs.newest(lambda row: not row.over, _LOOKED_AT):
+        with suppress(ZfError), followed.open(row.run) as opened:
+            gates = (task.unanswered for task in opened.facts.tasks.values())
+            found += ({"run": row.run, **asdict(gate.asked)} for gate in gates if gate)
     return {"approvals": found}
 
 
@@ -64,10 +65,13 @@ def approve(
     access: Guarding,
     runs: AllRuns,
     project: Project,
+    followed: Followed,
     body: Comment | None = None,
 ) -> Decided:
     """As `zf approve RUN TASK`, by the caller's token."""
-    return _decided(project, runs.find(run), task, APPROVE, _token(access, who), who, body)
+    return _decided(
+        project, followed, runs.find(run), task, APPROVE, _token(access, who), who, body
+    )
 
 
 @router.post("/runs/{run}/tasks/{task}/reject", summary="Say no to a task that waits for approval")
@@ -78,14 +82,18 @@ def reject(
     access: Guarding,
     runs: AllRuns,
     project: Project,
+    followed: Followed,
     body: Comment | None = None,
 ) -> Decided:
     """As `zf reject RUN TASK`, by the caller's token."""
-    return _decided(project, runs.find(run), task, "reject", _token(access, who), who, body)
+    return _decided(
+        project, followed, runs.find(run), task, "reject", _token(access, who), who, body
+    )
 
 
 def _decided(
     project: Served,
+    followed: OpenRuns,
     run: str,
     task: str,
     decision: str,
@@ -94,9 +102,10 @@ def _decided(
     body: Comment | None,
 ) -> Decided:
     run_dir = f"{project.proofs}/{run}"
-    facts = RecordedRun(run_dir).facts
-    names = named(facts, task)
-    waits = [name for name in names if facts.tasks[name].unanswered is not None] or names[:1]
+    with followed.open(run) as opened:
+        names = named(opened.facts, task)
+        tasks = opened.facts.tasks
+        waits = [name for name in names if tasks[name].unanswered is not None] or names[:1]
     comment = body.comment if body else ""
     told = [
         decide(run_dir, project.root, name, decision, token, source=who.address, comment=comment)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 
+from zf.lean.records import json_encode
 from zf.plan import draw
 from zf.report.facts import build
 from zf.report.html import sheet
@@ -26,12 +28,12 @@ Known = Annotated[str | None, Header(alias="If-None-Match")]
 Tags: dict[int | str, dict[str, Any]] = {304: {"description": "As the caller has it."}}
 
 
-def tagged(body: Any, tag: str, known: str | None) -> Response:
-    """The body with its tag; nothing but that where the caller has it."""
+def tagged(make: Callable[[], bytes], tag: str, known: str | None) -> Response:
+    """JSON with its tag; nothing but that where the caller has it."""
     headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
     if known is not None and tag in known:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return JSONResponse(body, headers=headers)
+    return Response(make(), headers=headers, media_type="application/json")
 
 
 _PLAN: dict[int | str, dict[str, Any]] = {
@@ -49,7 +51,7 @@ _PLAN: dict[int | str, dict[str, Any]] = {
 def list_definitions(_who: Viewer, project: Project, known: Known = None) -> Response:
     """All of the project, short; its ETag can be sent as If-Match with what starts a run."""
     said = definitions.listed(project.flow())
-    return tagged(said, definitions.tag(said), known)
+    return tagged(lambda: json_encode(said), definitions.tag(said), known)
 
 
 @router.get(
@@ -58,7 +60,7 @@ def list_definitions(_who: Viewer, project: Project, known: Known = None) -> Res
 def one_definition(task: str, _who: Viewer, project: Project, known: Known = None) -> Response:
     """The resolved form; of a task with a matrix, that of each instance."""
     said = {"id": task, "instances": definitions.resolved(project.flow(), task)}
-    return tagged(said, definitions.tag(said), known)
+    return tagged(lambda: json_encode(said), definitions.tag(said), known)
 
 
 @router.get("/plan", summary="The plan of a run, before it is started", responses=_PLAN)
@@ -78,7 +80,8 @@ def plan(
         return PlainTextResponse(draw.FORMATS["mermaid"][0](found.plan))
     if form == "svg":
         return _drawn(found.as_json)
-    return tagged({**found.as_json, "plan_sha256": found.sha256}, found.sha256, known)
+    said = {**found.as_json, "plan_sha256": found.sha256}
+    return tagged(lambda: json_encode(said), found.sha256, known)
 
 
 def _drawn(plan: Any) -> Response:

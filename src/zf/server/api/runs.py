@@ -10,12 +10,16 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
+from zf import __version__
 from zf.errors import ZfError
 from zf.events import timestamp
+from zf.lean.records import json_encode
 from zf.model import is_valid_id
 from zf.proof.layout import MANIFEST
 from zf.server import told
-from zf.server.api.needs import DIGITS, AllRuns, Project, Starts, Viewer
+from zf.server.api.definitions import Known, Tags, tagged
+from zf.server.api.needs import DIGITS, AllRuns, Followed, Starts, Viewer
+from zf.server.live.opened import FollowedRun
 from zf.server.live.summaries import Summary, Wanted
 
 router = APIRouter(tags=["runs"])
@@ -115,13 +119,22 @@ def _moment(text: str) -> str:
     "/runs/{run}",
     summary="What is known of a run: facts, causes, what to do next",
     response_model=dict[str, Any],
+    responses=Tags,
 )
-def one_run(run: str, _who: Viewer, runs: AllRuns, project: Project, starting: Starts) -> Response:
+def one_run(
+    run: str,
+    _who: Viewer,
+    runs: AllRuns,
+    followed: Followed,
+    starting: Starts,
+    known: Known = None,
+) -> Response:
     """`run` is an id, the beginning of one, or `latest`. One that still gets ready is `starting`;
-    one that could not begin says why.
+    one that could not begin says why. One that is over has an ETag.
     """
     try:
-        found = told.run(project.proofs, runs.find(run))
+        with followed.open(runs.find(run)) as opened:
+            return _answer(opened, known)
     except ZfError:
         if not is_valid_id(run):
             raise
@@ -139,11 +152,24 @@ def one_run(run: str, _who: Viewer, runs: AllRuns, project: Project, starting: S
             }
         else:
             raise
-    # It is plain already: that FastAPI looks through it takes long for a run of 20 000 tasks.
     return JSONResponse(found)
 
 
+def _answer(run: FollowedRun, known: str | None) -> Response:
+    """Encoded here: it is plain already, and that FastAPI looks through it takes long for a run of
+    20 000 tasks.
+    """
+    if not run.is_over:
+        return Response(json_encode(told.run(run)), media_type="application/json")
+    # The same of each zf: what it tells of a run is its own.
+    tag = f"{run.head}-{__version__}"
+    return tagged(lambda: run.once("told", lambda: json_encode(told.run(run))), tag, known)
+
+
 @router.get("/runs/{run}/tasks/{task}", summary="A task of a run: attempts, logs, artifacts")
-def one_task(run: str, task: str, _who: Viewer, runs: AllRuns, project: Project) -> dict[str, Any]:
+def one_task(
+    run: str, task: str, _who: Viewer, runs: AllRuns, followed: Followed
+) -> dict[str, Any]:
     """What its journal and its tree say of it."""
-    return told.task(project.proofs, runs.find(run), task)
+    with followed.open(runs.find(run)) as opened:
+        return told.task(opened, task)

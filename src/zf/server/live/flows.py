@@ -32,6 +32,8 @@ class Flows:
         self._seen: object = None
         self._flow: Flow | None = None
         self._error: ZfError | None = None
+        # Files elsewhere than in the folder of all tasks that may say something of tasks.
+        self._elsewhere: list[str] = []
 
     def now(self) -> Flow:
         """Raises ZfError with all problems of all files."""
@@ -43,6 +45,7 @@ class Flows:
                     self._flow = self._load()
                 except ZfError as error:
                     self._error = error
+                self._elsewhere = sorted(_files_elsewhere(self._root, self._flow))
                 # Its own files are among what was looked at from the next time on.
                 self._seen = tuple(self._stamps())
             if self._flow is None:
@@ -60,19 +63,20 @@ class Flows:
 
     def _stamps(self) -> Iterator[tuple[str, int, int]]:
         """How each file that may say something of tasks is now, and each folder of them."""
-        tasks = places.tasks_folder(self._root)
-        files = {places.PROJECT_FILE}
-        if self._flow is not None:
-            for task in self._flow.tasks.values():
-                files.add(task.file)
-                files.update(place.rpartition(":")[0] for place in task.origins.values())
-        for path in sorted(f"{self._root}/{file}" for file in files):
-            # Those in the folder of all tasks are come upon below.
-            if not path.startswith(f"{tasks}/"):
-                with suppress(OSError):
-                    status = os.stat(path)
-                    yield path, status.st_mtime_ns, status.st_size
-        yield from _below(tasks, _DEPTH)
+        for path in self._elsewhere:
+            with suppress(OSError):
+                status = os.stat(path)
+                yield path, status.st_mtime_ns, status.st_size
+        yield from _below(places.tasks_folder(self._root), _DEPTH)
+
+
+def _files_elsewhere(root: str, flow: Flow | None) -> Iterator[str]:
+    files = {places.PROJECT_FILE}
+    for task in flow.tasks.values() if flow is not None else ():
+        files.add(task.file)
+        files.update(place.rpartition(":")[0] for place in task.origins.values())
+    tasks = places.tasks_folder(root)
+    return (path for file in files if not (path := f"{root}/{file}").startswith(f"{tasks}/"))
 
 
 def _below(folder: str, depth: int) -> Iterator[tuple[str, int, int]]:

@@ -1,4 +1,5 @@
-"""Runs that are looked at, kept in memory with what was folded from their journals.
+"""Runs that are looked at, kept in memory with what was folded from their journals: the pages, the
+lists and the API all tell of the same fold.
 
 A run that goes on is folded on from where it was, however many look at it; one that is over is
 folded once. What was not looked at for longest goes first.
@@ -8,23 +9,30 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from http import HTTPStatus
+from itertools import islice
 from threading import Lock, RLock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import finalize
 
 from zf.errors import ZfError
 from zf.events import AttemptStarted
+from zf.instances import extended
 from zf.proof import growing, layout, read
 from zf.report.facts import Fold
 from zf.report.formats.recorded import RecordedRun
 from zf.run.host.lock import has_runner
 from zf.server.problems import Refused
 
-# So many runs, and fewer of large ones: a fold takes about five times the bytes of its journal.
+if TYPE_CHECKING:
+    from zf.proof.journal import Line
+
+# So many runs, and fewer of large ones: a fold takes about three times the bytes of its journal.
 _MOST_RUNS = 12
-_MOST_BYTES = 12 * 1024 * 1024
+_MOST_BYTES = 24 * 1024 * 1024
 
 
 Made = TypeVar("Made")
@@ -39,20 +47,36 @@ class FollowedRun(RecordedRun):
         self.lock = RLock()
         self._proofs = proofs
         self._journal = growing.GrowingJournal(self.folder)
-        status = os.stat(f"{self.folder}/{layout.JOURNAL}")
-        self._file = (status.st_dev, status.st_ino)
-        limits = self.run.get("limits")
-        self._fold = Fold(read.plan_json(self.folder), limits if _is_whole(limits) else None)
-        # The number of the last line that was taken in.
+        # Not when it is given up: someone may look at it still.
+        finalize(self, self._journal.close)
+        # The number of the last line that was taken in, and its hash.
         self.seq = -1
-        self.bytes = 0
+        self.head = ""
         self._kept: dict[str, Any] = {}
         self._kept_at = -1
         # On which slot each task was started last.
         self.slots: dict[str, int] = {}
 
-    def close(self) -> None:
-        self._journal.close()
+    @cached_property
+    def _fold(self) -> Fold:
+        limits = self.run.get("limits")
+        return Fold(read.plan_json(self.folder), limits if _is_whole(limits) else None)
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """What plan.json says, with the instances that joined the plan so far; read anew, as it is
+        large and little of it is shown.
+        """
+        return extended(read.plan_json(self.folder), self.facts.joined)
+
+    @property
+    def lines(self) -> Iterator[Line]:
+        """The lines that were taken in so far; read anew, too."""
+        journal = growing.GrowingJournal(self.folder)
+        try:
+            yield from islice(journal.more(), self.seq + 1)
+        finally:
+            journal.close()
 
     def tree(self, task: str, attempt: int | None) -> str:
         """Where in the run the tree of an attempt is, of the newest one for None or 0. Raises
@@ -74,11 +98,16 @@ class FollowedRun(RecordedRun):
         return made
 
     @property
+    def bytes(self) -> int:
+        """How much of its journal was taken in."""
+        return self._journal.offset
+
+    @property
     def is_same_file(self) -> bool:
         """Whether its journal is still the one it began with."""
         with suppress(OSError):
             status = os.stat(f"{self.folder}/{layout.JOURNAL}")
-            return (status.st_dev, status.st_ino) == self._file
+            return (status.st_dev, status.st_ino) == self._journal.file
         return False
 
     def catch_up(self) -> None:
@@ -87,13 +116,12 @@ class FollowedRun(RecordedRun):
             if isinstance(line.event, AttemptStarted):
                 self.slots[line.event.task] = line.event.slot
             self._fold.apply(line.event, line.mono, line.wall)
-            self.seq = line.seq
-        self.bytes = os.path.getsize(f"{self.folder}/{layout.JOURNAL}")
+            self.seq, self.head = line.seq, self._journal.head
         self.__dict__["facts"] = self._fold.facts
         alive = self._fold.facts.exit_code is None and has_runner(self._proofs, self.name)
         if alive != self.alive or not self.is_over:
             # What was read of a run that went on may be old by now.
-            for stale in ("journal", "sealed", "plan", "_sealed_artifacts"):
+            for stale in ("sealed", "_sealed_artifacts"):
                 self.__dict__.pop(stale, None)
         self.alive = alive
 
@@ -111,30 +139,36 @@ class OpenRuns:
     """Those of one folder of proofs. Calls may come from any thread."""
 
     def __init__(self, proofs: str) -> None:
-        self._proofs = proofs
+        self.proofs = proofs
         self._runs: OrderedDict[str, FollowedRun] = OrderedDict()
         self._lock = Lock()
 
     @contextmanager
-    def open(self, run: str) -> Iterator[FollowedRun]:
+    def open(self, run: str, *, in_passing: bool = False) -> Iterator[FollowedRun]:
         """The run of this id as it is now, for this thread alone; raises ZfError when it cannot be
-        read.
+        read. One that is opened `in_passing`, for a list of many, takes the place of none that was
+        looked at.
         """
-        with self._lock:
-            found = self._runs.get(run)
-            if found is not None and not found.is_same_file:
-                found = self._runs.pop(run, None)
-                found = None
-            if found is None:
-                try:
-                    found = self._runs[run] = FollowedRun(self._proofs, run)
-                except (OSError, ValueError) as error:
-                    raise ZfError(f"run {run!r} cannot be read: {error}", code="ZF611") from None
-            self._runs.move_to_end(run)
+        found = self._found(run, in_passing=in_passing)
         with found.lock:
-            found.catch_up()
+            try:
+                found.catch_up()
+            except ValueError as error:
+                self._runs.pop(run, None)
+                raise ZfError(f"run {run!r} cannot be read: {error}", code="ZF611") from None
             yield found
         self._make_room()
+
+    def _found(self, run: str, *, in_passing: bool) -> FollowedRun:
+        with self._lock:
+            found = self._runs.get(run)
+            if found is not None and found.is_same_file:
+                if not in_passing:
+                    self._runs.move_to_end(run)
+                return found
+            found = self._runs[run] = FollowedRun(self.proofs, run)
+            self._runs.move_to_end(run, last=not in_passing)
+            return found
 
     def _make_room(self) -> None:
         with self._lock:

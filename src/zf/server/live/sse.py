@@ -40,14 +40,17 @@ def event(data: Mapping[str, Any], name: str = "", number: int | None = None) ->
 
 async def of_run(tail: Tail, first: int, hide: Hide) -> AsyncIterator[bytes]:
     """Those of one run from this line on, in pieces."""
+
+    def as_events(number: int, lines: Sequence[bytes]) -> bytes:
+        return hide(b"".join(b"id: %d\ndata: %b\n\n" % place for place in enumerate(lines, number)))
+
     yield _RETRY
     at = first
     while True:
         grown = tail.growth()
         if at < tail.count:
-            lines = tail.lines(at)
-            yield hide(b"".join(b"id: %d\ndata: %b\n\n" % (at + n, d) for n, d in enumerate(lines)))
-            at += len(lines)
+            piece, at = tail.piece(at, as_events)
+            yield piece
         elif tail.ended or tail.dead:
             yield event({"run": tail.run, "dead": tail.dead}, "end")
             return
@@ -55,7 +58,8 @@ async def of_run(tail: Tail, first: int, hide: Hide) -> AsyncIterator[bytes]:
             return
         else:
             try:
-                await asyncio.wait_for(grown.wait(), HEARTBEAT_S)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await grown.wait()
             except TimeoutError:
                 yield event({}, "heartbeat")
 

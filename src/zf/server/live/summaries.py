@@ -1,7 +1,8 @@
 """A line for each run of the project, and which of them are looked for.
 
-Everything is folded from the runs' own files. What was folded is remembered by the time and the
-size of the journal, in memory alone; a run that is over is folded once.
+Everything is folded from the runs' own files. What a row says is remembered by the time and the
+size of the journal, in memory alone: it is made again when there is more, or when the run's zf is
+gone.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from zf.lean.records import Struct, replace
 from zf.metrics.usage import COST
 from zf.model import NOTHING
 from zf.proof import layout, read
-from zf.report.formats.recorded import RecordedRun
 from zf.report.remarks import cpu_s
 from zf.report.summary import total_s
 from zf.run.host.lock import has_runner
+from zf.server.live.opened import FollowedRun, OpenRuns
 
 # So many causes are named in a list; a run with more says how many.
 _MOST_CAUSES = 3
@@ -144,8 +145,9 @@ class _Known(Struct, frozen=True):
 class Summaries:
     """The runs in a folder of proofs. Calls may come from any thread."""
 
-    def __init__(self, proofs: str) -> None:
+    def __init__(self, proofs: str, opened: OpenRuns) -> None:
         self.proofs = proofs
+        self._opened = opened
         self._known: dict[str, _Known] = {}
         self._lock = Lock()
         # Names with the time of their beginning, newest first, as the folder was at this moment.
@@ -169,12 +171,19 @@ class Summaries:
         """The summary of one run, as it is now."""
         stamp = self._stamp(run)
         known = self._known.get(run)
-        if known is None or known.stamp != stamp or not known.summary.over:
-            summary = _read(self.proofs, run)
+        if known is None or known.stamp != stamp or self._may_differ(known.summary):
+            summary = _read(self._opened, run)
             known = _Known(stamp, summary, summary.text if summary.over else "")
             with self._lock:
                 self._known[run] = known
         return known.summary
+
+    def _may_differ(self, known: Summary) -> bool:
+        """Whether there may be more to say of a run whose journal is as it was."""
+        if known.result == "unreadable":
+            return True
+        was_running = known.result == "running"
+        return not known.over and was_running != has_runner(self.proofs, known.run)
 
     def listed(self, wanted: Wanted, cursor: str = "", most: int = 50) -> Listed:
         """Those that are wanted, from behind the cursor on."""
@@ -265,21 +274,20 @@ def _place(cursor: str) -> tuple[int, str] | None:
     return int(began), name
 
 
-def _read(proofs: str, name: str) -> Summary:
+def _read(opened: OpenRuns, name: str) -> Summary:
     try:
-        return _of(RecordedRun(f"{proofs}/{name}"), name, proofs)
+        with opened.open(name, in_passing=True) as run:
+            return _of(run)
     except (ZfError, OSError, ValueError) as error:
-        return Summary(name, told=str(error).replace(f"{proofs}/", ""))
+        return Summary(name, told=str(error).replace(f"{opened.proofs}/", ""))
 
 
-def _of(run: RecordedRun, name: str, proofs: str) -> Summary:
+def _of(run: FollowedRun) -> Summary:
     facts = run.facts
-    result = str(facts.result)
-    if facts.exit_code is None and has_runner(proofs, name):
-        result = "running"
+    result = "running" if run.alive else str(facts.result)
     causes = tuple((cause.task, cause.word) for cause in facts.causes[:_MOST_CAUSES])
     row = Summary(
-        run=name,
+        run=run.name,
         result=result,
         started_at=facts.started_at,
         ended_at=facts.ended_at,

@@ -1,7 +1,8 @@
 """Journals that grow, each followed once however many clients look on.
 
 What is kept of a journal is where its lines end: 8 bytes a line. The lines themselves are read from
-the file when a client has room for them, so a client that reads nothing holds nothing.
+the file when a client has room for them, so a client that reads nothing holds nothing; for all who
+keep up they are read and made ready once.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _ALIVE_S = 1.0
 # Lines that are taken in at a time, so that many clients are served meanwhile.
 _AT_ONCE = 2000
 _PIECE_BYTES = 64 * 1024
+# More than are written between two looks: each client takes all of them before the next one does.
+_MOST_PIECES = 8
 
 
 class Tail:
@@ -42,6 +45,8 @@ class Tail:
         self._stream = read.open_file(run_dir, JOURNAL)
         self._ends = array("Q")
         self._grown = asyncio.Event()
+        # Pieces that were made last, by their first line, each with the number behind its last.
+        self._pieces: dict[int, tuple[bytes, int]] = {}
         self.watchers: set[Callable[[], None]] = set()
 
     @property
@@ -69,6 +74,18 @@ class Tail:
             last += 1
         data = os.pread(self._stream.fileno(), self._ends[last] - start, start)
         return data.removesuffix(b"\n").split(b"\n")
+
+    def piece(self, first: int, make: Callable[[int, list[bytes]], bytes]) -> tuple[bytes, int]:
+        """What `make` makes of the lines from this number on, and the number of the line behind
+        them. It has to make the same for every client.
+        """
+        found = self._pieces.get(first)
+        if found is None:
+            lines = self.lines(first)
+            found = self._pieces[first] = make(first, lines), first + len(lines)
+            if len(self._pieces) > _MOST_PIECES:
+                del self._pieces[next(iter(self._pieces))]
+        return found
 
     def growth(self) -> asyncio.Event:
         """Set once there is more, or no more will come. To be asked for before looking."""

@@ -252,6 +252,11 @@ def drawn(request: Request, phase: Annotated[list[str] | None, Query()] = None) 
     )
 
 
+def make(flow: Flow) -> None:
+    """Draw all of it, and keep that."""
+    _picture(flow, tuple(phase_order(flow.tasks, flow.project)))
+
+
 _last_drawn: list[tuple[Flow, tuple[str, ...], tuple[Markup, list[Markup]]]] = []
 
 

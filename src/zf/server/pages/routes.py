@@ -10,8 +10,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from zf.server.access.roles import Role
-from zf.server.live.flows import Flows
-from zf.server.live.opened import OpenRuns
 from zf.server.pages import (
     approvals,
     audit,
@@ -39,9 +37,6 @@ def static(request: Request, name: str) -> Response:
 
 def add_pages(app: FastAPI) -> None:
     """Make the pages part of the server."""
-    project = app.state.project
-    app.state.open_runs = OpenRuns(project.proofs)
-    app.state.flows = Flows(project.root, project.flow)
     # Pages of its own running, as (address, name, least role); and what is said above every page.
     app.state.sections = [
         ("/approvals", "Approvals", Role.VIEWER),

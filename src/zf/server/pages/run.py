@@ -27,6 +27,7 @@ from zf.server.pages.frame import links, sheet
 from zf.server.pages.frame.sheet import open_runs, runs_of
 
 if TYPE_CHECKING:
+    from zf.report.formats.recorded import Artifact
     from zf.report.task_facts import TaskFacts
     from zf.server.live.opened import FollowedRun
 
@@ -111,12 +112,17 @@ def overview(request: Request, run: str) -> Response:
     with open_runs(request).open(name) as opened:
         shown = shared(request, opened) | _course(opened)
         few = len(opened.facts.tasks) <= _MOST_DRAWN
-        shown |= {
-            "matrices": opened.once("matrices", lambda: tables.matrices(opened)),
-            "figures": _figures(opened, "timeline") if few and not opened.alive else [],
-            "costs": opened.once("costs", lambda: costs.costs(opened.facts)),
-        }
+        shown |= _whole(opened)
+        shown["figures"] = _figures(opened, "timeline") if few and not opened.alive else []
         return sheet.page(request, "run.html", **shown)
+
+
+def _whole(run: FollowedRun) -> dict[str, Any]:
+    """What its tasks come to together."""
+    return {
+        "matrices": run.once("matrices", lambda: tables.matrices(run)),
+        "costs": run.once("costs", lambda: costs.costs(run.facts)),
+    }
 
 
 @router.get("/live")
@@ -269,12 +275,16 @@ def files(request: Request, run: str) -> Response:
     """What its tasks left and handed on."""
     with open_runs(request).open(run) as opened:
         shown = shared(request, opened, "files") | {
-            "artifacts": tables.artifacts(opened),
+            "artifacts": _artifacts(opened),
             "outputs": tables.outputs(opened),
             "decisions": list(tables.decisions(opened)),
             "costs": None,
         }
         return sheet.page(request, "run_files.html", **shown)
+
+
+def _artifacts(run: FollowedRun) -> tuple[list[tuple[str, Artifact]], int, int]:
+    return run.once("artifacts", lambda: tables.artifacts(run))
 
 
 @router.get("/settings")
@@ -294,7 +304,7 @@ def verify(request: Request, run: str, now: bool = False) -> Response:
     """The five verdicts: one after the other by a script, or all at once without."""
     with open_runs(request).open(run) as opened:
         shown = shared(request, opened, "verify")
-        shown["head"] = opened.journal.head
+        shown["head"] = opened.head
     found = _verified(opened.folder) if now else None
     shown |= {
         "verdicts": tables.verdicts(found) if found else [],
@@ -304,6 +314,15 @@ def verify(request: Request, run: str, now: bool = False) -> Response:
         "none": Markup(),
     }
     return sheet.page(request, "run_verify.html", **shown)
+
+
+def make(run: FollowedRun) -> None:
+    """Make all that its pages show and keep."""
+    _course(run)
+    _whole(run)
+    for wanted in ("timeline", "graph"):
+        _figures(run, wanted)
+    _artifacts(run)
 
 
 def _verified(folder: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def keep_if_free(project: Served, starting: Starting) -> Kept | None:
 
 
 def _kept(project: Served, starting: Starting, queue: QueueFile, *, triggers: bool) -> Kept:
-    current = Current(project.root, project.flow)
+    current = Current(project.root, project.flows.now)
     reconciler = Reconciler(current, project.root)
     looking = Looking(current, reconciler)
     messages = Messages(project, current) if triggers else None

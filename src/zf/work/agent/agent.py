@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from zf.errors import error_text, printable
+from zf.errors import ZfError, error_text, printable
 from zf.events import AttemptEnded, Cause, to_json
 from zf.lean.records import Struct, asdict, json_decode
 from zf.lean.signals import signal
@@ -38,6 +38,8 @@ from zf.work.pool import Pool
 _LOOK_S, _WAIT_S = 0.03, 0.5
 # After which there is time for what can wait.
 _IDLE_S = 0.3
+# A tree larger than this is removed before the next attempt begins.
+_LARGE_BYTES = 4 * 1024 * 1024
 # What is given to the pipe before logs and the clock are looked at again.
 _AT_ONCE_BYTES = 4 * 1024 * 1024
 # Says that it was told to go (128 + 15), or that its runner has let it down (EX_TEMPFAIL).
@@ -130,8 +132,8 @@ class Agent:
             ended = self._pool.wait(patience_s, self._in, wants_out)
             if runs or ended or self._pool.woken:
                 self._busy_at = clock()
-            elif self._folders is not None and clock() > self._busy_at + _IDLE_S:
-                self._folders.tidy()
+            elif self._folders and self._folders.has_dropped and clock() > self._busy_at + _IDLE_S:
+                self._busy(self._folders.tidy)
             return list(ended), self._pool.woken
         poll = select.poll()
         poll.register(self._in, select.POLLIN)
@@ -181,6 +183,16 @@ class Agent:
         except OSError as error:
             self._fail(error_text(error))
 
+    def _busy(self, work: Callable[[], None]) -> None:
+        """Do what may take longer than the lease: a large need is unpacked, say, on a slow disk.
+        Nothing runs meanwhile that has to end without the runner; renewals wait in the pipe.
+        """
+        self._say(frames.BUSY, {})
+        self._write()
+        work()
+        self._renew()
+        self._say(frames.READY, {})
+
     def _renew(self) -> None:
         self._until = clock() + self._lease_s
         self._waking.put_off(self._lease_s)
@@ -193,7 +205,7 @@ class Agent:
         self._renew()
         self._folders = Folders(cache_of(self._environ))
         if self._folders.has_checkout(header["checkout"]):
-            self._be_ready()
+            self._busy(self._be_ready)
         else:
             self._say(frames.WANT, {"blobs": ["checkout"]})
 
@@ -220,9 +232,6 @@ class Agent:
         )
         self._pool = Pool(self._tasks, shared, first=1)
         self._spec = {}
-        # Renewals of meanwhile wait in the pipe; nothing runs yet that has to end without them.
-        self._renew()
-        self._say(frames.READY, {})
 
     def _take(self, header: Mapping[str, Any]) -> None:
         """Take an attempt, which begins once all that it needs is here."""
@@ -233,7 +242,9 @@ class Agent:
             header["token"], task, header["attempt"], header["spent"], set(), told_to={}
         )
         tree = f"{self._run_dir}/{task}"
-        self._folders.drop(tree, self._sent_bytes)
+        self._folders.drop(tree)
+        if self._sent_bytes > _LARGE_BYTES:
+            self._busy(self._folders.tidy)
         self._sent_bytes = 0
         for number, listed in header["earlier"].items():
             at = f"{tree}/{layout.ATTEMPTS}/{number}/{layout.TASK_LIST}"
@@ -258,10 +269,10 @@ class Agent:
         return f"{self._folders.proofs}/{tree}"
 
     def _take_piece(self, header: Mapping[str, Any], body: bytes) -> None:
-        folders = self._folders
-        assert folders is not None
+        assert self._folders is not None
+        incoming = self._folders.incoming
         if self._incoming < 0:
-            self._incoming = os.open(folders.incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._incoming = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         write_all(self._incoming, body)
         if not header["last"]:
             return
@@ -269,24 +280,33 @@ class Agent:
         self._incoming = -1
         blob = header["blob"]
         if blob == "checkout":
-            folders.keep_checkout(self._said["checkout"])
-            self._be_ready()
+            self._busy(self._unpack_checkout)
             return
-        os.makedirs(os.path.dirname(self._at(blob)), exist_ok=True)
-        with open(folders.incoming, "rb") as archive:
-            unpack(archive, self._at(blob), links=False)
-        os.unlink(folders.incoming)
+        self._busy(lambda: self._unpack_need(blob))
         if self._under_way is not None and blob in self._under_way.lacks:
             self._under_way.lacks.discard(blob)
             if not self._under_way.lacks:
                 self._start(self._under_way)
+
+    def _unpack_checkout(self) -> None:
+        assert self._folders is not None
+        self._folders.keep_checkout(self._said["checkout"])
+        self._be_ready()
+
+    def _unpack_need(self, blob: str) -> None:
+        assert self._folders is not None
+        os.makedirs(os.path.dirname(self._at(blob)), exist_ok=True)
+        with open(self._folders.incoming, "rb") as archive:
+            unpack(archive, self._at(blob), links=False)
+        os.unlink(self._folders.incoming)
 
     # An attempt.
 
     def _start(self, one: _UnderWay) -> None:
         assert self._pool is not None
         assert self._folders is not None
-        self._folders.renew()
+        if self._folders.is_changed():
+            self._busy(self._folders.renew)
         one.started = True
         self._pool.start(one.task, one.attempt, 0, spent=one.spent)
 
@@ -410,7 +430,15 @@ class Agent:
 
 
 def serve(environ: Mapping[str, str]) -> int:
-    """Be an agent on this process's stdin and stdout, which nothing else gets from here on."""
+    """Be an agent on this process's stdin and stdout, which nothing else gets from here on. Raises
+    ZfError (exit 2) where that is a terminal.
+    """
+    if os.isatty(0):
+        raise ZfError(
+            "zf agent is not for a terminal: another zf starts it, and speaks to it",
+            code="ZF778",
+            hint="name it in zf.yaml: executors: {far: {start: [ssh, HOST, zf, agent]}}",
+        )
     in_fd, out_fd = os.dup(0), os.dup(1)
     for fd in (in_fd, out_fd):
         os.set_inheritable(fd, False)

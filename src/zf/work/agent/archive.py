@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from copy import copy
 from functools import lru_cache
+from hashlib import sha256
 from typing import IO, Any, Self
 
 from zf.proof.files import NEW, READ, write_all
@@ -110,27 +111,33 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def unpack(archive: IO[bytes], target: str, *, links: bool) -> None:
-    """Write out what is in an archive, below a folder that is made for it; `links` says whether it
-    may hold any: those of a project lead where they lead, a proof has none. Raises UnpackError and
-    OSError, and leaves what it has written then.
+def unpack(archive: IO[bytes], target: str, *, links: bool) -> dict[str, str]:
+    """Write out what is in an archive, below a folder that is made for it; the SHA-256 of each
+    file. `links` says whether it may hold any: those of a project lead where they lead, a proof has
+    none. Raises UnpackError and OSError, and leaves what it has written then.
     """
     os.makedirs(target, mode=0o755)
     found: list[tuple[str, str]] = []
+    digests: dict[str, str] = {}
     try:
         with tarfile.open(fileobj=archive, mode="r:", tarinfo=_Member) as members:
             for member in members:
-                _write(archive, member, target, found)
+                _write(archive, member, target, found, digests)
     except tarfile.TarError as error:
         raise UnpackError(str(error)) from None
     if found and not links:
         raise UnpackError(f"{found[0][0].removeprefix(target + '/')!r:.200} is a link")
     for path, leads_to in found:
         os.symlink(leads_to, path)
+    return digests
 
 
 def _write(
-    archive: IO[bytes], member: tarfile.TarInfo, target: str, links: list[tuple[str, str]]
+    archive: IO[bytes],
+    member: tarfile.TarInfo,
+    target: str,
+    links: list[tuple[str, str]],
+    digests: dict[str, str],
 ) -> None:
     name, parts = member.name, member.name.split("/")
     if len(parts) > _MAX_DEPTH or not all(map(_is_plain, parts)):
@@ -144,7 +151,7 @@ def _write(
         _make_folder(os.path.dirname(path))
         links.append((path, member.linkname))
     else:
-        _write_file(archive, member, path)
+        digests[name] = _write_file(archive, member, path)
 
 
 def _make_folder(path: str) -> None:
@@ -154,7 +161,7 @@ def _make_folder(path: str) -> None:
         os.makedirs(path, mode=0o755, exist_ok=True)
 
 
-def _write_file(archive: IO[bytes], member: tarfile.TarInfo, path: str) -> None:
+def _write_file(archive: IO[bytes], member: tarfile.TarInfo, path: str) -> str:
     mode = 0o755 if member.mode & 0o100 else 0o644
     try:
         fd = os.open(path, NEW, mode)
@@ -163,13 +170,15 @@ def _write_file(archive: IO[bytes], member: tarfile.TarInfo, path: str) -> None:
         fd = os.open(path, NEW, mode)
     with open(fd, "wb", buffering=0) as stream:
         archive.seek(member.offset_data)
-        left = member.size
+        digest, left = sha256(), member.size
         while piece := archive.read(min(left, PIECE_BYTES)):
+            digest.update(piece)
             write_all(stream.fileno(), piece)
             left -= len(piece)
         if left:
             raise UnpackError(f"{member.name!r:.200} is cut short")
         os.utime(stream.fileno(), (member.mtime, member.mtime))
+    return digest.hexdigest()
 
 
 def _is_plain(name: str) -> bool:

@@ -22,8 +22,6 @@ from hashlib import file_digest
 from zf.proof.files import FOLDER, remove_tree
 from zf.work.agent.archive import UnpackError, unpack
 
-# What is dropped and larger than this is removed at once.
-_AT_ONCE_BYTES = 4 * 1024 * 1024
 _KEPT_S = 14 * 24 * 3600
 # Where neither variable is set: a system user, say.
 _ELSEWHERE = "/tmp/zf-{}"  # noqa: S108 - made with mode 0700, and refused where it is another's
@@ -92,27 +90,29 @@ class Folders:
         self._cached = f"{self._checkouts}/{digest}"
         os.utime(self._cached)
         self.project = f"{self.own}/project/{name}"
-        self._copy()
+        self.renew()
+
+    def is_changed(self) -> bool:
+        """Whether steps have changed the copy."""
+        return _seen(self.project) != self._as_copied
 
     def renew(self) -> None:
-        """Have the copy as it was at first, whatever steps have done to it."""
-        if _seen(self.project) != self._as_copied:
-            self._copy()
-
-    def _copy(self) -> None:
+        """Have the copy as it was at first."""
         remove_tree(self.project)
         shutil.copytree(self._cached, self.project, symlinks=True)
         self._as_copied = _seen(self.project)
 
-    def drop(self, tree: str, size: int) -> None:
+    @property
+    def has_dropped(self) -> bool:
+        return self._dropped > 0
+
+    def drop(self, tree: str) -> None:
         """What was sent is of no use any more. To remove many small files can take longer than
-        the next attempt, so that waits until there is time.
+        the next attempt, so that waits until `tidy`.
         """
         if os.path.lexists(tree):
             self._dropped += 1
             os.rename(tree, f"{self.own}/dropped.{self._dropped}")
-            if size > _AT_ONCE_BYTES:
-                self.tidy()
 
     def tidy(self) -> None:
         """Remove what was dropped."""

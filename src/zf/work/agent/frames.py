@@ -33,8 +33,10 @@ MAX_NOISE_BYTES = 64 * 1024
 BEGIN, EXTEND, START, WORD, KILL = b"B", b"X", b"S", b"M", b"K"
 RENEW, PIECE, BYE = b"R", b"P", b"Q"
 # What an agent says. It says PIECE and BYE, too.
-HELLO, WANT, READY, LOG, ALIVE, TOLD, END = b"H", b"W", b"Y", b"L", b"A", b"T", b"E"
-_KINDS = frozenset(b"BXSMKRPQHWYLATE")
+# BUSY: nothing more until READY.
+HELLO, WANT, BUSY, READY, LOG = b"H", b"W", b"U", b"Y", b"L"
+ALIVE, TOLD, END = b"A", b"T", b"E"
+_KINDS = frozenset(b"BXSMKRPQHWUYLATE")
 
 _HEAD = struct.Struct(">IBI")
 _LENGTH = struct.Struct(">I")

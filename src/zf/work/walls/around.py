@@ -5,8 +5,7 @@ them is to run: a sandbox, which each step gets anew, or a container, in which a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -74,7 +73,7 @@ class Wall:
         `script` is the file that it has its script in, if in any, and None for what runs beside the
         steps; `on` a terminal. NotStartedError.
         """
-        with _starting():
+        try:
             if self._boxed is None:
                 sandbox = self.sandbox(env)
                 words = sandbox.words(os.getcwd(), script or "") if sandbox else ()
@@ -83,9 +82,11 @@ class Wall:
                 with_report, report = sandbox.reported(words)
                 return Behind(with_report, report=report)
             behind = self._boxed.behind(env, values, on=on)
-            self._outcome.isolation = CONTAINER
-            self._outcome.container = self._boxed.told
-            return behind
+        except CannotStandError as error:
+            raise _not_started(error) from None
+        self._outcome.isolation = CONTAINER
+        self._outcome.container = self._boxed.told
+        return behind
 
     def stood(self, ended: Ended, again: Callable[[], Ended]) -> Ended:
         """How a step ended that began behind it: a sandbox that could not be made is made again, as
@@ -115,8 +116,10 @@ class Wall:
         does without. Raises NotStartedError.
         """
         if self._boxed is None and not self._outcome.isolation:
-            with _starting():
+            try:
                 self._sandbox, self._outcome.isolation = self._made_sandbox(env.values)
+            except CannotStandError as error:
+                raise _not_started(error) from None
             if self._sandbox is None:
                 self._outcome.notes.append(f"it ran without its sandbox: {self._outcome.isolation}")
         return self._sandbox
@@ -148,8 +151,9 @@ class Wall:
         read = partial(_named, context, task, environ) if "read" in task.sandbox else None
         home = environ.get("HOME")
         reached = reach(context, task, environ["ARTIFACTS_DIR"])
-        with open(f"{context.written_aside}/empty", "a"):
-            pass
+        if "hide" in task.sandbox:
+            with open(f"{context.written_aside}/empty", "a"):
+                pass
         empty = f"{folder_of_run(context.aside)}/empty"
         root, proofs = context.real_root, folder_of_run(context.proofs)
         rooms = sandboxes.Rooms(root, proofs, root, empty, reached.written, reached.shown)
@@ -171,13 +175,9 @@ def file_of(
     return ScriptFile(f"{context.written_aside}/{place}", f"{context.aside}/{place}")
 
 
-@contextmanager
-def _starting() -> Iterator[None]:
-    """Have a wall that cannot stand keep the step from being started."""
-    try:
-        yield
-    except CannotStandError as error:
-        raise NotStartedError(str(error), CANNOT_START) from None
+def _not_started(error: CannotStandError) -> NotStartedError:
+    """A step whose wall cannot stand is not started."""
+    return NotStartedError(str(error), CANNOT_START)
 
 
 def _named(context: WorkerContext, task: Task, environ: Mapping[str, str]) -> Iterable[str]:

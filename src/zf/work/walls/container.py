@@ -212,8 +212,9 @@ def mount_words(mounts: Mounts) -> Iterator[str]:
     root, proofs = mounts.root, mounts.proofs
     rows: dict[str, tuple[str, bool]] = {root: (root, False)}
     # A mount cannot be moved away, and so nothing in it.
-    for path in parents(root, (*FIXED, os.path.relpath(proofs, root))):
-        rows[f"{root}/{path}"] = (f"{root}/{path}", False)
+    for path in parents((*FIXED, os.path.relpath(proofs, root))):
+        if os.path.isdir(f"{root}/{path}"):
+            rows[f"{root}/{path}"] = (f"{root}/{path}", False)
     for path in FIXED:
         place = os.path.realpath(f"{root}/{path}")
         if os.path.exists(place) and place.startswith(f"{root}/"):

@@ -31,7 +31,7 @@ def reach(context: WorkerContext, task: Task, artifacts: str) -> Reach:
     """`artifacts` is the task's `$ARTIFACTS_DIR`."""
     real = os.path.realpath
     aside = folder_of_run(context.aside)
-    written = [real(own(context, task, artifacts))]
+    written = [_real(own(context, task, artifacts))]
     channel = f"{aside}/{os.path.basename(context.channel)}"
     if not os.path.islink(channel):  # as another task could make it
         written.append(channel)
@@ -41,6 +41,16 @@ def reach(context: WorkerContext, task: Task, artifacts: str) -> Reach:
         names = os.listdir(needs) if os.path.isdir(needs) else ()
         shown = {f"{needs}/{name}": real(f"{needs}/{name}") for name in names}
     return Reach([path for path in written if os.path.isdir(path)], shown)
+
+
+def _real(path: str) -> str:
+    """Where a folder of an attempt really is. It and the one it is in may have been exchanged by a
+    task; those are in a folder of the run.
+    """
+    above, folder, name = path.rsplit("/", 2)
+    if os.path.islink(path) or os.path.islink(f"{above}/{folder}"):
+        return os.path.realpath(path)
+    return f"{folder_of_run(above)}/{folder}/{name}"
 
 
 @lru_cache(maxsize=4)

@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from glob import iglob
 from typing import Any
 
@@ -52,6 +53,8 @@ _HIGH = 10
 # In place of true and false, where another process has made the network.
 JOINED = "joined"
 _WILD = frozenset("*?[")
+# What a task can say of its sandbox that is not about files.
+_USUAL = frozenset({"network", "if_available"})
 # What may be a path in what a program prints: a word, what is in quotes, what is between colons.
 _PATHS = tuple(
     re.compile(one, re.MULTILINE)
@@ -121,11 +124,13 @@ class Sandbox:
         on descriptor 4 of it.
         """
         if self._report < 0:
-            made = os.memfd_create("zf-report", os.MFD_CLOEXEC)
-            self._report = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-            os.close(made)
-        os.truncate(self._report, 0)
-        os.lseek(self._report, 0, os.SEEK_SET)
+            self._report = made = os.memfd_create("zf-report", os.MFD_CLOEXEC)
+            if made < _HIGH:
+                self._report = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+                os.close(made)
+        else:
+            os.truncate(self._report, 0)
+            os.lseek(self._report, 0, os.SEEK_SET)
         # After its own path, and its name where it stands first.
         at = len(self._joining) + 1 if self._joining else 2
         return (*words[:at], "--json-status-fd", str(REPORT), *words[at:]), self._report
@@ -147,8 +152,19 @@ class Sandbox:
         """The command line that a step's own is put behind, for one that starts in this folder and
         has its script in that file, if in any; the first word is the program. CannotStandError.
         """
-        root = self._rooms.root
-        said = dict(self._said)
+        said, self._seen = (self._said, None) if self._said.keys() <= _USUAL else self._named()
+        if self._joining:
+            said = {**said, "network": JOINED}
+        shown = {**self._rooms.shown, script: script} if script else self._rooms.shown
+        rooms = replace(self._rooms, workdir=workdir, shown=shown)
+        words = command_line(said, rooms, self._seen)
+        return (*self._joining, self.program, *(words[1:] if self._joining else words))
+
+    def _named(self) -> tuple[Mapping[str, Any], list[str] | None]:
+        """What the task says, its lists as the paths that are there now; and the files that `read`
+        names, None where it says nothing. CannotStandError.
+        """
+        root, said = self._rooms.root, dict(self._said)
         if "write" in said:
             said["write"] = [path for one in said["write"] for path in writable(root, one)]
         said["hide"] = [self._in_home(one) for one in said.get("hide", ())]
@@ -158,13 +174,7 @@ class Sandbox:
         said["links"] = [
             link for one in self._said.get("write", ()) for link in _on_the_way(root, one)
         ]
-        self._seen = files
-        shown = {**self._rooms.shown, script: script} if script else self._rooms.shown
-        rooms = replace(self._rooms, workdir=workdir, shown=shown)
-        if self._joining:
-            words = command_line(said | {"network": JOINED}, rooms, files)
-            return *self._joining, self.program, *[*words][1:]
-        return self.program, *command_line(said, rooms, files)
+        return said, files
 
     def unseen(self, workdir: str, text: str) -> list[str]:
         """The files of the project that a text, what the last step printed, speaks of though the
@@ -270,10 +280,28 @@ def _entries(path: str) -> list[str]:
 
 def command_line(
     said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None = None
-) -> Iterator[str]:
+) -> tuple[str, ...]:
     """What stands before a step's own command line. `said` is the task's `sandbox`, each of its
     lists as paths from the root; `files` are those that `read` names, None where it says nothing.
     """
+    fixed = _fixed(rooms.root)
+    if files is None and fixed is FIXED and said.keys() <= _USUAL:
+        around = _usual(rooms.root, rooms.proofs, said.get("network", False))
+    else:
+        around = tuple(_around(said, rooms, fixed, files))
+    return (*around, *_inside(rooms, files))
+
+
+@lru_cache(maxsize=4)
+def _usual(root: str, proofs: str, network: bool | str) -> tuple[str, ...]:
+    """What nearly every step is put behind, of whichever task it is."""
+    return tuple(_around({"network": network}, Rooms(root, proofs, root), FIXED, None))
+
+
+def _around(
+    said: Mapping[str, Any], rooms: Rooms, fixed: Sequence[str], files: Sequence[str] | None
+) -> Iterator[str]:
+    """The system, the project and, over everything that the task may say, a cover on the proofs."""
     yield PROGRAM
     for words in _SYSTEM:
         yield from words
@@ -285,10 +313,13 @@ def command_line(
     else:
         yield "--unshare-net"
     yield from _NAMESPACES
-    yield from _project(said, rooms, files)
+    yield from _project(said, rooms, fixed, files)
     yield from _hidden(said.get("hide", ()), rooms)
-    # Over everything that the task may say.
     yield from ("--tmpfs", rooms.proofs)
+
+
+def _inside(rooms: Rooms, files: Sequence[str] | None) -> Iterator[str]:
+    """What the attempt has of the proofs, and where its step starts."""
     for path in rooms.written:
         yield from ("--bind", path, path)
     for path, source in rooms.shown.items():
@@ -299,7 +330,9 @@ def command_line(
     yield from ("--chdir", rooms.workdir, "--")
 
 
-def _project(said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None) -> Iterator[str]:
+def _project(
+    said: Mapping[str, Any], rooms: Rooms, fixed: Sequence[str], files: Sequence[str] | None
+) -> Iterator[str]:
     root, write = rooms.root, said.get("write")
     if files is not None:
         yield from ("--tmpfs", root, "--dir", rooms.workdir)
@@ -309,14 +342,13 @@ def _project(said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None)
         yield from ("--bind", root, root)
     else:
         yield from ("--ro-bind", root, root)
-    fixed = [*dict.fromkeys([*FIXED, *_places(root, FIXED)])]
     for path in write or ():
         kind = "--ro-bind" if any(_is_in(path, one) for one in fixed) else "--bind"
         yield from (kind, f"{root}/{path}", f"{root}/{path}")
-    for path in parents(root, (*fixed, os.path.relpath(rooms.proofs, root))):
+    for path in parents((*fixed, os.path.relpath(rooms.proofs, root))):
         # A mount cannot be moved away, and so nothing in it.
         if files is None and (write is None or any(_is_in(path, one) for one in write)):
-            yield from ("--bind", f"{root}/{path}", f"{root}/{path}")
+            yield from ("--bind-try", f"{root}/{path}", f"{root}/{path}")
     mounts = (*(files or ()), *(write or ()))
     for path in said.get("links", ()) if files is not None else ():
         if not any(_is_in(path, one) for one in mounts):
@@ -335,24 +367,30 @@ def _shown(place: str) -> tuple[str, ...]:
     return "--ro-bind", place, place
 
 
-def _places(root: str, paths: Iterable[str]) -> Iterator[str]:
-    """Where in the project these lead to."""
-    for path in paths:
-        place = path
-        if any(_on_the_way(root, path)):
-            place = os.path.relpath(os.path.realpath(f"{root}/{path}"), root)
-        if place != "." and not place.startswith(".."):
-            yield place
+def _fixed(root: str) -> Sequence[str]:
+    """What no step has to write to, and where in the project links lead to from there."""
+    if not any(os.path.islink(f"{root}/{path}") for path in _TO_FIXED):
+        return FIXED
+    found = dict.fromkeys(FIXED)
+    for path in FIXED:
+        place = os.path.relpath(os.path.realpath(f"{root}/{path}"), root)
+        if any(_on_the_way(root, path)) and place != "." and not place.startswith(".."):
+            found[place] = None
+    return [*found]
 
 
-def parents(root: str, paths: Iterable[str]) -> list[str]:
+def parents(paths: Iterable[str]) -> list[str]:
     """The folders of the project that these lie in, outermost first."""
     found = set()
     for path in paths:
         parts = path.split("/")[:-1]
         if ".." not in parts:
             found |= {"/".join(parts[: count + 1]) for count in range(len(parts))}
-    return [path for path in sorted(found) if os.path.isdir(f"{root}/{path}")]
+    return sorted(found)
+
+
+# What FIXED is and lies in: where none of it is a link, none leads elsewhere.
+_TO_FIXED = (*FIXED, *parents(FIXED))
 
 
 def _is_in(path: str, folder: str) -> bool:

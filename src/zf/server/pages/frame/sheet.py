@@ -53,7 +53,7 @@ def open_runs(request: Request) -> OpenRuns:
 
 def flows_of(request: Request) -> Flows:
     """The tasks as their files are now."""
-    flows: Flows = request.app.state.flows
+    flows: Flows = request.app.state.project.flows
     return flows
 
 
