@@ -23,7 +23,9 @@ REDIS = 'exec redis-server --port $SVC_CACHE_PORT --save "" --dir "$ARTIFACTS_DI
 PING = 'test "$(redis-cli -p $SVC_CACHE_PORT ping)" = PONG'
 CACHE = {"name": "cache", "run": REDIS, "ready": PING, "ports": ["redis"]}
 # What a test needs no server for: it says that it was started, and that it was told to end.
-_GOES_ON = 'echo started; touch "ready.$ATTEMPT"; while :; do sleep 0.1; done'
+# The shell itself makes the file: another program may be held up by a slow disk once it is there,
+# and a shell hears of TERM only when that has ended.
+_GOES_ON = 'echo started; : > "ready.$ATTEMPT"; while :; do sleep 0.1; done'
 PLAIN = f"trap 'echo told to end; exit 0' TERM; {_GOES_ON}"
 DEAF = f"trap '' TERM; {_GOES_ON}"
 READY = 'test -e "ready.$ATTEMPT"'

@@ -156,6 +156,37 @@ def test_what_the_task_generates_is_no_source_unless_it_is_named(root):
     assert "src/a.py" in look(root, "src/**", "src/a.py", generates=("src/a.py",))
 
 
+@pytest.mark.parametrize("with_git", [False, True])
+def test_a_path_is_found_as_it_would_be_among_patterns(root, with_git):
+    """What is no more than the path of a file is looked for without git and without patterns."""
+    if with_git:
+        git(root, "init", "-q")
+        git(root, "add", "top.py")
+        (root / ".gitignore").write_text("ignored.py\n")
+    (root / "link").symlink_to("top.py")
+    (root / "nowhere").symlink_to("gone")
+    (root / "other").symlink_to("src")
+    for name in ("ignored.py", " a", "b ", "c\\d", "e\\ f", "e f", "#g", "é"):
+        (root / name).write_text(name)
+    os.mkfifo(root / "pipe")
+    paths = ["top.py", "src/deep/c.py", "link", "nowhere", "other", "other/a.py", "src", "gone"]
+    paths += [
+        "ignored.py",
+        " a",
+        "b ",
+        "c\\d",
+        "#e",
+        "é",
+        "pipe",
+        "./top.py",
+        "src//a.py",
+        "src/../top.py",
+    ]
+    paths += [".git/HEAD", "proofs/r1/t/x.py", "proofs"]
+    for path in paths:
+        assert look(root, path) == look(root, path, "no/such*"), path
+
+
 def test_a_look_can_be_ended(root):
     with pytest.raises(UnusableError, match="its sources were looked at long enough"):
         look(root, "src/**", why_stop=lambda: "were looked at long enough")

@@ -28,6 +28,8 @@ _MOST_ENTRIES = 5_000
 # Python's own cache of what it has imported, which using a folder changes: no part of its state.
 _PASSED_OVER = "__pycache__"
 _WILD = frozenset("*?[")
+# What a path that is a pattern may not go through, to be taken for one.
+_SPECIAL = frozenset({"", ".", "..", ".git"})
 _GIT_MODES = {True: "100755", False: "100644"}
 LINK, DIRECTORY = "120000", "040000"
 
@@ -49,12 +51,18 @@ def sources(
     of a link, that of where it leads and of the file there. What the task itself generates is no
     source, unless it is named. Raises UnusableError.
     """
-    wanted, made = matching(patterns), matching(generates)
     literal = {one for one in patterns if one[0] != "!" and not _WILD & {*one}}
+    if all(one in literal and _is_file(root, one, proofs) for one in patterns):
+        paths = literal  # nothing is to be asked, of git or of a pattern
+    else:
+        wanted, made = matching(patterns), matching(generates)
+        paths = {
+            path
+            for path in _listed(root, patterns, proofs, environ)
+            if wanted.match_file(path) and (path in literal or not made.match_file(path))
+        }
     found: dict[str, str] = {}
-    for path in sorted(_listed(root, patterns, proofs, environ)):
-        if not wanted.match_file(path) or (made.match_file(path) and path not in literal):
-            continue
+    for path in sorted(paths):
         if why := why_stop():
             raise UnusableError(f"its sources {why}")
         entry = _entry(f"{root}/{path}")
@@ -107,29 +115,40 @@ def generated(
     """
     files: dict[str, str] = {}
     folders: dict[str, dict[str, str]] = {}
-    spec = matching(patterns)
-    # Of a folder that is named, what no later pattern takes out of it again.
-    within = spec if any(one[0] == "!" for one in patterns) else None
+    named = {
+        one: place
+        for one in patterns
+        if one[0] != "!"
+        and not _WILD & {*one}
+        and _is_folder(f"{root}/{(place := one.rstrip('/'))}")
+    }
+    # Where all are folders, none takes out what another one holds.
+    spec = None if len(named) == len(patterns) else matching(patterns)
     for pattern in patterns:
-        if pattern[0] == "!":
-            continue
-        place = pattern.rstrip("/")
-        if not _WILD & {*pattern} and _is_folder(f"{root}/{place}"):
-            folders[told(place)] = _folder(root, place, within, content, proofs, why_stop)
-            continue
-        matches = matching((pattern,))
-        one = False
-        for path, _ in _walk(root, _start(pattern), proofs):
-            if _PASSED_OVER in path.split("/") and _PASSED_OVER not in pattern:
-                continue
-            if matches.match_file(path) and spec.match_file(path):
-                if why := why_stop():
-                    raise UnusableError(f"what it generates {why}")
-                files[told(path)] = _entry(f"{root}/{path}")
-                one = True
-        if whole and not one:
-            raise UnusableError(f"nothing is there of '{pattern}', which it generates")
+        if pattern in named:
+            place = named[pattern]
+            folders[told(place)] = _folder(root, place, spec, content, proofs, why_stop)
+        elif spec is not None and pattern[0] != "!":
+            found = _matches(root, pattern, spec, proofs, why_stop)
+            if whole and not found:
+                raise UnusableError(f"nothing is there of '{pattern}', which it generates")
+            files |= found
     return Generated(files, folders)
+
+
+def _matches(
+    root: str, pattern: str, spec: PathSpec[Any], proofs: str, why_stop: Callable[[], str]
+) -> dict[str, str]:
+    """The files that a pattern names and no other takes out."""
+    found, matches = {}, matching((pattern,))
+    for path, _ in _walk(root, _start(pattern), proofs):
+        if _PASSED_OVER in path.split("/") and _PASSED_OVER not in pattern:
+            continue
+        if matches.match_file(path) and spec.match_file(path):
+            if why := why_stop():
+                raise UnusableError(f"what it generates {why}")
+            found[told(path)] = _entry(f"{root}/{path}")
+    return found
 
 
 def _folder(
@@ -145,18 +164,18 @@ def _folder(
     for path, info in _walk(root, place, proofs, of_folder=True):
         if spec is not None and not spec.match_file(path):
             continue
-        name = path[len(place) + 1 :]
-        if why := why_stop():
+        name, mode = told(path[len(place) + 1 :]), info.st_mode
+        is_plain = not (content or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+        if is_plain:
+            entries[name] = f"{stat.S_IMODE(mode):06o} {info.st_size} {info.st_mtime_ns}"
+        elif why := why_stop():
             raise UnusableError(f"what it generates {why}")
-        if stat.S_ISDIR(info.st_mode):
-            entries[told(name)] = DIRECTORY
-        elif stat.S_ISLNK(info.st_mode):
-            entries[told(name)] = f"{LINK} {told(os.readlink(f'{root}/{path}'))}"
-        elif content:
-            entries[told(name)] = _entry(f"{root}/{path}")
+        elif stat.S_ISDIR(mode):
+            entries[name] = DIRECTORY
+        elif stat.S_ISLNK(mode):
+            entries[name] = f"{LINK} {told(os.readlink(f'{root}/{path}'))}"
         else:
-            mode = stat.S_IMODE(info.st_mode)
-            entries[told(name)] = f"{mode:06o} {info.st_size} {info.st_mtime_ns}"
+            entries[name] = _entry(f"{root}/{path}")
     return entries
 
 
@@ -263,6 +282,22 @@ def _walk(
                 except FileNotFoundError:
                     continue
                 yield path, info
+
+
+def _is_file(root: str, path: str, proofs: str) -> bool:
+    """Whether a pattern is no more than the path of a file that can be a source."""
+    place = f"{root}/{path}"
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(place).st_mode)
+    except OSError:
+        return False
+    return (
+        not is_folder
+        and not _SPECIAL & {*path.split("/")}
+        and "\\" not in path
+        and path == path.strip()
+        and not _is_below(place, os.path.realpath(proofs))
+    )
 
 
 def _is_folder(path: str) -> bool:
