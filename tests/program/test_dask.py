@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from distributed import Security
 
 from tests.support import independent_verifier
 from tests.support.places import tree
 from tests.support.ports import free_port
 from tests.support.program import survivors
+from zf.model import NOTHING
 
 # Ends the Dask worker beside which this step's agent runs.
 KILLS = (
@@ -81,26 +82,29 @@ def test_a_pool_that_is_started_here_has_no_port_and_brings_the_same_proofs(proj
 
 
 def certificates(folder):
-    """Variables that name certificates to Dask."""
-    made, env = Security.temporary(), {}
-    parts = {"CA_FILE": made.tls_ca_file}
-    for role in ("scheduler", "worker", "client"):
-        parts[f"{role}__CERT".upper()] = getattr(made, f"tls_{role}_cert")
-        parts[f"{role}__KEY".upper()] = getattr(made, f"tls_{role}_key")
-    for name, text in parts.items():
-        (folder / name).write_text(text)
-        env[f"DASK_DISTRIBUTED__COMM__TLS__{name}"] = str(folder / name)
+    """Variables that name a certificate to Dask, which is its own authority."""
+    folder.mkdir()
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+    named = ("-subj", f"/CN={folder.name}", "-keyout", key, "-out", cert)
+    subprocess.run((*made, *named), check=True, capture_output=True)
+    parts = {"CA_FILE": cert}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        parts |= {f"{role}__CERT": cert, f"{role}__KEY": key}
+    env = {f"DASK_DISTRIBUTED__COMM__TLS__{name}": value for name, value in parts.items()}
     return env | {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
 
 
 @pytest.fixture
-def pool(project, temporary):
-    """A scheduler with one worker, which has one place; `address` is where it is."""
+def secured(project, temporary):
+    """A project with certificates; `begin` starts a scheduler with one worker, which has one place,
+    with variables of their own. `address` is where it is.
+    """
     port, started = free_port(), []
-    project.env |= certificates(temporary)
+    project.env |= certificates(temporary / "tls")
 
-    def start(*words):
-        env = {**os.environ, **project.env}
+    def start(more, *words):
+        env = {**os.environ, **project.env, **more}
         started.append(
             subprocess.Popen(
                 (sys.executable, "-m", "dask", *words),
@@ -116,17 +120,27 @@ def pool(project, temporary):
         raise AssertionError("it ended")
 
     where = ("--protocol", "tls", "--host", "127.0.0.1", "--no-dashboard")
-    project.scheduler = start("scheduler", *where, "--port", str(port))
     alone = ("--nthreads", "2", "--resources", "zf=1", "--no-nanny")
     beside = ("--local-directory", str(temporary), *where)
     words = ("worker", f"tls://127.0.0.1:{port}", *alone, *beside)
-    project.worker = start(*words)
-    project.another_worker = lambda: start(*words)
+
+    def begin(scheduler=NOTHING, worker=NOTHING):
+        project.scheduler = start(scheduler, "scheduler", *where, "--port", str(port))
+        project.worker = start(worker, *words)
+
+    project.begin, project.another_worker = begin, lambda: start({}, *words)
     project.address = f"dask://127.0.0.1:{port}"
     yield project
     for one in started:
         one.kill()
         one.communicate()
+
+
+@pytest.fixture
+def pool(secured):
+    """The same, begun."""
+    secured.begin()
+    return secured
 
 
 def test_a_worker_that_is_killed_loses_its_attempt_once_and_the_proof_is_whole(pool):
@@ -172,6 +186,43 @@ def test_when_the_scheduler_dies_what_it_had_is_lost_and_ended(pool):
     assert first["status"] == "success"
     assert (t["status"], t["cause"]) == ("lost", "unreachable")
     verified(pool)
+
+
+# Certificates that are not of the pool
+
+
+@pytest.mark.parametrize("has", ["those of another authority", "none"])
+def test_who_has_not_the_certificates_of_a_pool_is_refused_by_it(pool, temporary, has):
+    pool.task("t", "true")
+    if has == "none":
+        pool.env = {n: v for n, v in pool.env.items() if not n.startswith("DASK_")}
+    else:
+        pool.env |= certificates(temporary / "others")
+    done = pool.zf("run-phase", "A", "--run-id", "r", "--executor", pool.address)
+    assert (done.code, "ZF782" in done.err) == (2, True), done.err
+    assert "Traceback" not in done.err
+    assert not pool.proof("r").exists()
+
+
+def test_a_worker_that_shows_a_certificate_of_another_authority_gets_nothing(secured, temporary):
+    """The scheduler believes both authorities, and zf one: what it would send there is for those
+    of that one alone.
+    """
+    tls = "DASK_DISTRIBUTED__COMM__TLS__"
+    theirs = certificates(temporary / "others")
+    both = temporary / "both"
+    authorities = [Path(env[f"{tls}CA_FILE"]).read_text() for env in (secured.env, theirs)]
+    both.write_text("".join(authorities))
+    believes = {f"{tls}CA_FILE": str(both)}
+    secured.begin(believes, {**theirs, **believes})
+    secured.task("t", "true")
+    done = secured.zf("run-phase", "A", "--run-id", "r", "--executor", secured.address)
+    assert done.code == 1, done.err + done.out
+    (ended,) = of_type(secured, "attempt_ended")
+    assert (ended["status"], ended["cause"]) == ("lost", "unreachable")
+    assert "TLS certificate does not match" in ended["detail"]
+    assert of_type(secured, "attempt_placed") == []
+    verified(secured)
 
 
 # What is refused

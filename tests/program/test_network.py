@@ -2,11 +2,13 @@
 when, and that each attempt has one end all the same.
 """
 
+import json
 import os
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,6 +19,7 @@ import yaml
 
 from tests.support import network, sshd
 from tests.support.far import AGENT, LIAR, RELAY, left, of_type, parent, pids, said, verified
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("network")
@@ -57,19 +60,19 @@ def far(project, host, tmp_path):
 class Round:
     """One run of two tasks, of which one goes on until `go` is there."""
 
-    def __init__(self, project, name, random):
+    def __init__(self, project, name, random, **placed):
         self.project, self.name, self.random = project, name, random
         self.go = project.root.parent / f"{name}.go"
         project.declare(*AGENT)
         waits = f"echo up; until test -e {self.go}; do sleep 0.02; done"
         for task in ("t", "u"):
             script = waits if task == "t" else "echo said"
-            project.task(task, script, executor="far", parallel_safe=True)
+            project.task(task, script, parallel_safe=True, **placed)
 
-    def start(self):
+    def start(self, *words):
         """Begin, and wait for the step, and then for a moment longer."""
         self.running = self.project.popen(
-            *("run-phase", "A", "--run-id", self.name, "--keep-going", "--grace", "0.5"),
+            *("run-phase", "A", "--run-id", self.name, "--keep-going", "--grace", "0.5", *words),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -147,16 +150,29 @@ def link_is_cut_for_good(one):
     assert ends["u"] in {WELL, ("lost", "unreachable")}
 
 
-def link_is_cut_for_a_while(one):
-    """For half a lease: what was printed meanwhile and what came of it arrive later."""
-    one.project.declare(*AGENT, lease_sec=LEASE_S * 4)
+def link_is_cut_for_a_while(one, seconds=LEASE_S):
+    """For half a lease: what was printed meanwhile and what came of it arrive later. (TCP sends it
+    once more when it has waited twice as long as before.)
+    """
+    one.project.declare(*AGENT, lease_sec=seconds * 4)
     one.start()
     one.project.host.cut()
     one.go.touch()
-    time.sleep(LEASE_S)
+    unheard(one, seconds + 1)  # it was heard shortly before
     one.project.host.join()
     one.finish()
     assert one.ends() == {"t": WELL, "u": WELL}
+
+
+def unheard(one, seconds):
+    """Wait until the agent that has `t` was not heard for so long."""
+
+    def heard_s():
+        runs = json.loads(one.project.zf("workers", "--json").out)["runs"]
+        agents = [agent for run in runs for agent in run["agents"]]
+        return next((agent["heard_s"] for agent in agents if agent["task"] == "t"), None) or 0
+
+    eventually(lambda: heard_s() >= seconds, seconds=seconds + 60)
 
 
 def agent_is_stopped(one):
@@ -234,9 +250,16 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", [link_is_cut_for_good, agent_is_stopped, disk_is_full])
+@pytest.mark.parametrize(
+    "fault", [link_is_cut_for_good, link_is_cut_for_a_while, agent_is_stopped, disk_is_full]
+)
 def test_each_attempt_has_one_end_and_nothing_is_left(far, fault):
-    fault(Round(far, "r", Random(1)))
+    fault(Round(far, "r", Random(1), executor="far"))
+
+
+@pytest.mark.campaign
+def test_a_link_that_is_down_for_30_s_loses_nothing_that_has_a_lease_of_two_minutes(far):
+    link_is_cut_for_a_while(Round(far, "r", Random(1), executor="far"), seconds=30)
 
 
 @pytest.mark.campaign
@@ -245,9 +268,59 @@ def test_200_rounds_of_all_that_can_happen(far):
     for number in range(200):
         fault = FAULTS[number % len(FAULTS)]
         try:
-            fault(Round(far, f"r{number}", random))
+            fault(Round(far, f"r{number}", random, executor="far"))
         except BaseException:
             print(f"round {number}: {fault.__name__}")
             raise
         shutil.rmtree(far.proof(f"r{number}"))
     print(f"{number + 1} rounds")
+
+
+# A pool of Dask workers
+
+
+@pytest.fixture
+def pool(far):
+    """The same project with a scheduler here and a Dask worker on that host."""
+    far.env |= {"MARK": far.mark, "TMPDIR": str(far.root.parent)}
+    env, port = {**os.environ, **far.env}, free_port()
+    far.address = f"dask://{far.host.gate}:{port}"
+    where = ("--no-dashboard", "--host")
+    scheduler = ("scheduler", "--port", str(port), *where, far.host.gate)
+    words = ("worker", f"tcp://{far.host.gate}:{port}", "--no-nanny", "--nthreads", "2")
+    words += ("--local-directory", str(far.root.parent), *where, far.host.address)
+    started = []
+    for within, told in (((), scheduler), (far.host.within, words)):
+        dask = [*within, sys.executable, "-m", "dask", *told]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(dask, env=env, text=True, **quiet))
+        for line in started[-1].stderr:
+            if "Registered to" in line or "Scheduler at" in line:
+                break
+    yield far
+    for one in started:
+        one.kill()
+        one.communicate()
+    assert left(far) == []
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seconds", [30, 0], ids=["for 30 s", "for good"])
+def test_a_link_to_a_dask_worker_that_is_cut_leaves_one_end_of_each_attempt(pool, seconds):
+    """Dask gives a connection up whose bytes nobody has taken for 30 s."""
+    one = Round(pool, "r", Random(1))
+    one.start("--executor", pool.address)
+    pool.host.cut()
+    one.go.touch()
+    if seconds:
+        unheard(one, seconds + 1)
+        pool.host.join()
+    assert one.running.wait(180) in {0, 1}
+    eventually(lambda: pids(pool.mark) == [])
+    events = pool.events("r")
+    ended = Counter(e["task"] for e in events if e["type"] == "attempt_ended")
+    assert ended == {"t": 1, "u": 1}
+    verified(pool)
+    came = {task: pool.status("r", task)["status"] for task in "tu"}
+    print(came)
+    assert came["t"] == "lost" if not seconds else came["t"] in {"success", "lost"}

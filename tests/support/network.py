@@ -24,17 +24,20 @@ def why_not() -> str:
 
 
 class Host:
-    """`address` is where it is reached, `within` the words that run a command there."""
+    """`address` is where it is reached, `gate` where this machine is from there, `within` the words
+    that run a command there.
+    """
 
     def __init__(self) -> None:
         number = os.getpid() % 250 + 1
         self.name = f"zf-{os.getpid()}"
         self.address, self.within = _THERE.format(number), ("ip", "netns", "exec", self.name)
+        self.gate = _HERE.format(number)
         here = f"zfh{os.getpid()}"
         _ip("netns", "add", self.name)
         try:
             _ip("link", "add", here, "type", "veth", "peer", "name", "far", "netns", self.name)
-            _ip("addr", "add", f"{_HERE.format(number)}/24", "dev", here)
+            _ip("addr", "add", f"{self.gate}/24", "dev", here)
             _ip("link", "set", here, "up")
             _ip("-n", self.name, "addr", "add", f"{self.address}/24", "dev", "far")
             _ip("-n", self.name, "link", "set", "lo", "up")
