@@ -115,6 +115,7 @@ class Remote:
             self._dismiss(free[0])  # it was started for a task that asks for something else
         agent = Agent(given.executor, Connection(words, self._shared.environ, self._selector))
         self._agents.append(agent)
+        self._say(agent, frames.HELLO, {})
         return agent
 
     def _of(self, executor: str) -> list[Agent]:
