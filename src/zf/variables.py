@@ -212,7 +212,10 @@ class Expanded(Struct):
 
 def has_references(env: Mapping[str, str]) -> bool:
     """Whether there is anything in there to expand."""
-    return any("${" in text for text in env.values())
+    for text in env.values():  # no expression, which is an object more: every task comes here  # noqa: SIM110
+        if "${" in text:
+            return True
+    return False
 
 
 def refers(task: Task) -> bool:

@@ -2,11 +2,14 @@
 
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, example, given, settings
+from yaml.error import MarkedYAMLError
+from yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from tests.support.plan_files import good, loaded
 from zf.plan.graph import plan_task
@@ -105,3 +108,35 @@ def test_with_and_without_libyaml_the_values_are_the_same(data):
     pure = yaml12.read(found, yaml12.pure_parser())
     if fast.root is not None and pure.root is not None:
         assert repr(fast.value) == repr(pure.value)
+
+
+# What opens and closes levels, and what hides either.
+PIECES = (
+    *("[", "]", "{", "}", "'", '"', "#", " #", "!", "!<", ">", "!a ", "&a ", "*a", "a", "\\", "%"),
+    *("- ", "? ", ": ", "b: ", ",", "\n", "\r", "\n  ", "\n - ", "  ", "|\n", "\t", "[a: ", "[? "),
+)
+# As the bound of a short text is its length.
+LONG = "\n#" * 1000
+
+
+@quick
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
+@example("[ ']',\n")
+@example("[ !<]>,\n")
+@example("[ #]\n")
+@example("[{[a: [")
+def test_no_text_has_more_levels_than_are_reckoned_with(piece):
+    text = piece * 50
+    assert levels(text) <= yaml12.most_levels(text + LONG)
+
+
+def levels(text: str) -> int:
+    """The most that the composer goes through before it is done, or finds a mistake."""
+    open_ = most = 0
+    events = yaml12.pure_parser()(text)
+    with suppress(MarkedYAMLError):
+        while (event := events.get_event()) is not None:
+            open_ += isinstance(event, CollectionStartEvent)
+            open_ -= isinstance(event, CollectionEndEvent)
+            most = max(most, open_)
+    return most

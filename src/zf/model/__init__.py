@@ -37,6 +37,7 @@ from zf.model.task import (
     Need,
     Step,
     Task,
+    is_conditional,
     is_limited,
 )
 
@@ -74,6 +75,7 @@ __all__ = [
     "declares_inputs",
     "definition_sha256",
     "fitting",
+    "is_conditional",
     "is_limited",
     "is_task_id",
     "is_valid_id",

@@ -194,6 +194,16 @@ class Task(Struct, frozen=True):
         return status == "failure" and (codes if isinstance(codes, bool) else exit_code in codes)
 
 
+def is_conditional(task: Task) -> bool:
+    """Whether it, or one of its steps, has a condition."""
+    if task.condition or task.repeat:
+        return True
+    for step in (*task.steps, *task.cleanup):  # no expression: every task comes here  # noqa: SIM110
+        if step.condition:
+            return True
+    return False
+
+
 # The fields that limit what the processes of a task may have of the machine.
 LIMITS = ("nice", "memory_mb", "cpus", "pids_max", "open_files")
 _limits = attrgetter(*LIMITS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
 from zf.lean.records import Struct, field
-from zf.model import NOTHING, Asked, Need, Project, Task, base_of
+from zf.model import NOTHING, Asked, Need, Project, Task, base_of, is_conditional
 from zf.plan.files.place import NOWHERE, Loc, Place, Said, place_of, shown
 from zf.plan.files.pointer import Pointer, pointer_to
 from zf.plan.places import PROJECT_FILE, TASK_FILE
@@ -47,8 +47,8 @@ class Draft(Struct):
     condition: Condition | None = None
     states_id: bool = False
     matrix: Matrix | None = None
-    states_timeout: bool = False
-    states_phase: bool = False
+    # What it says, its own words and what it takes over, if that could be had.
+    keys: frozenset[str] = frozenset()
     problems: list[Problem] = field(default_factory=list)
     elsewhere: Mapping[Loc, Said] = NOWHERE
 
@@ -122,18 +122,14 @@ def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
 
 def check_phase_said(drafts: list[Draft]) -> Iterator[Problem]:
     """Tasks without a phase where others have one, which are hardly meant to be apart."""
-    own = (draft.task for draft in drafts if draft.task and draft.states_phase)
-    named = next((task for task in own if not task.on_end), None)
-    if named is None:
+    if all("phase" in draft.keys for draft in drafts):
         return
-    for draft in drafts:
-        if draft.task and not draft.states_phase:
-            yield draft.problem(
-                (),
-                "ZF221",
-                f"the {draft.title} lacks the key 'phase', which other tasks have",
-                f"add `phase: {named.phase}`, or say it for all in `defaults`",
-            )
+    own = [(draft, draft.task) for draft in drafts if draft.task and not draft.task.on_end]
+    named = next((task.phase for draft, task in own if "phase" in draft.keys), None)
+    for draft in [draft for draft, _ in own if "phase" not in draft.keys and named is not None]:
+        message = f"the {draft.title} lacks the key 'phase', which other tasks have"
+        hint = f"add `phase: {named}`, or say it for all in `defaults`"
+        yield draft.problem((), "ZF221", message, hint)
 
 
 def check_names(drafts: list[Draft]) -> Iterator[Problem]:
@@ -206,6 +202,8 @@ def check_conditions(
     known = {draft.id: draft for draft in drafts}
     suggestions = _Suggestions(known)
     for draft in drafts:
+        if draft.task is None or not is_conditional(draft.task):
+            continue
         for loc, condition in draft.conditions():
             if condition.fields:
                 there = fields(draft)
@@ -378,7 +376,7 @@ def phase_warnings(
     chosen = list(in_question(drafts, asked))
     for draft in chosen:
         task = draft.task
-        if task is None or not draft.states_timeout:
+        if task is None or "timeout_sec" not in draft.keys:
             continue
         phase = None if asked.forced else project.phases.get(task.phase)
         limit = (phase and phase.timeout_s) or default_timeout_s

@@ -16,7 +16,6 @@ from zf.lean.records import replace
 from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
-    TASK_KEYS,
     Asked,
     Flow,
     Loaded,
@@ -42,7 +41,7 @@ from zf.plan.files.projects import read_project
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
 from zf.plan.inputs.used import check_env, fields, template_warnings
-from zf.plan.resolve import layers, short
+from zf.plan.resolve import layers, shapes, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
 from zf.plan.yaml.yaml12 import KEY
@@ -53,8 +52,9 @@ if TYPE_CHECKING:
     from zf.plan.matrix.instances import Expanded
 
 _EVERYTHING = Asked()
+# What is a path, or holds one.
+_PATHS = frozenset({"artifacts", "generates", "sources", "container", "sandbox", "workdir"})
 _id = attrgetter("id")
-_FIELDS = {key: name for name, key in TASK_KEYS.items()} | {"shell": "shell"}
 
 
 def load(
@@ -83,9 +83,11 @@ def _loaded(root: str, home: str, default_phase_timeout_s: float, asked: Asked) 
     drafts += handlers
     for draft in drafts:
         problems += draft.problems
+    # All that any task says: what none does need not be looked for in each.
+    said = frozenset().union(*{draft.keys for draft in drafts})
     problems += check_ids(drafts)
     problems += check_names(drafts)
-    expanded = _expanded(drafts)
+    expanded = _expanded(drafts) if "matrix" in said else NOTHING
     problems += check_needs(drafts, expanded)
     handed = _handed(drafts, expanded, problems)
     inputs = fields(project, is_good=is_good)
@@ -96,25 +98,19 @@ def _loaded(root: str, home: str, default_phase_timeout_s: float, asked: Asked) 
     problems += _bad_triggers(found, project, drafts)
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
-    problems += check_caching(drafts)
-    problems += _bad_walls(drafts, root, home)
-    problems += _bad_places(drafts, project)
-    problems += _bad_gates(drafts)
-    if any(draft.task and draft.task.approval for draft in drafts):
-        from zf.plan.gates.approval_checks import check_approvals  # few tasks have any
+    problems += _bad_of_few(said, drafts, project, root, home)
+    if handlers:
+        from zf.plan.gates.handlers import check_handlers  # few projects have any
 
-        problems += check_approvals(drafts, project, root)
-    beside = any(phase.services for phase in project.phases.values())
-    if beside or any(draft.task and draft.task.services for draft in drafts):
-        from zf.plan.services.checks import check_services  # few tasks have any
-
-        problems += check_services(drafts, project, root)
+        problems += check_handlers(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
         problems += template_warnings(chosen, project)
-        problems += caching_warnings(chosen, project)
-        problems += _path_warnings(chosen)
+        if "cache" in said:
+            problems += caching_warnings(chosen, project)
+        if not _PATHS.isdisjoint(said):
+            problems += _path_warnings(chosen)
     # What is wrong with a template is wrong with every task that uses it.
     problems = list(dict.fromkeys(problems))
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -124,15 +120,13 @@ def _loaded(root: str, home: str, default_phase_timeout_s: float, asked: Asked) 
     shared = tuple(f.written.file for f in found.files if "templates" in f.written.value)
     in_order = {task.id: task for task in sorted(tasks, key=_id)}
     sizes = {base: len(of) for base, of in expanded.items()} if expanded else NOTHING
-    if any(draft.matrix for draft in drafts):
+    if "matrix" in said:
         sizes = {**sizes, **{d.id: 0 for d in drafts if d.matrix and d.matrix.sources}}
     flow = Flow(root, home, in_order, project, shared=shared, instances=sizes, handlers=of_ends)
     return Loaded(flow, tuple(problems))
 
 
 def _expanded(drafts: list[Draft]) -> Expanded:
-    if not any(draft.matrix for draft in drafts):
-        return NOTHING
     from zf.plan.matrix.instances import expand  # few projects have a matrix
 
     return expand(drafts)
@@ -189,31 +183,32 @@ def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     return check_env(asking, project)
 
 
-def _bad_walls(drafts: list[Draft], root: str, home: str) -> Iterable[Problem]:
-    if not any(draft.task is not None and draft.task.container for draft in drafts):
-        return ()
-    from zf.plan.walls.checks import check_walls  # few tasks have a container
+def _bad_of_few(
+    said: Collection[str], drafts: list[Draft], project: Project, root: str, home: str
+) -> Iterator[Problem]:
+    """What is wrong with values of keys that few tasks say."""
+    if "cache" in said:
+        yield from check_caching(drafts)
+    if "container" in said:
+        from zf.plan.walls.checks import check_walls
 
-    return check_walls(drafts, root, home)
+        yield from check_walls(drafts, root, home)
+    if "executor" in said or "labels" in said:
+        from zf.plan.placing.checks import check_places
 
-
-def _bad_gates(drafts: list[Draft]) -> Iterator[Problem]:
-    if any(draft.task and draft.task.repeat for draft in drafts):
-        from zf.plan.gates.checks import check_repeat  # few tasks repeat
+        yield from check_places(drafts, project)
+    if "repeat" in said:
+        from zf.plan.gates.checks import check_repeat
 
         yield from check_repeat(drafts)
-    if any(draft.task and draft.task.on_end for draft in drafts):
-        from zf.plan.gates.handlers import check_handlers  # few projects have any
+    if "approval" in said:
+        from zf.plan.gates.approval_checks import check_approvals
 
-        yield from check_handlers(drafts)
+        yield from check_approvals(drafts, project, root)
+    if "services" in said or any(phase.services for phase in project.phases.values()):
+        from zf.plan.services.checks import check_services
 
-
-def _bad_places(drafts: list[Draft], project: Project) -> Iterable[Problem]:
-    if not any(draft.task and (draft.task.executor or draft.task.labels) for draft in drafts):
-        return ()
-    from zf.plan.placing.checks import check_places  # few tasks say where they run
-
-    return check_places(drafts, project)
+        yield from check_services(drafts, project, root)
 
 
 def _handed(
@@ -294,6 +289,8 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
     draft.elsewhere = resolved.elsewhere
     lines = layers.lines_here(resolved, place, said.line)
     form = resolved.form
+    shape = shapes.shape(frozenset(form))
+    draft.keys = shape.keys
     if "needs" in form:
         draft.needs = tuple(_needs(form, lines))
     if "outputs" in form:
@@ -304,11 +301,9 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
         draft.problems += wrong
         if wrong:
             return draft
-    draft.task = _task(draft, resolved, lines)
+    draft.task = _task(draft, resolved, shape, lines)
     if draft.matrix is not None and draft.matrix.sources:
         draft.task = _of_later(draft.task, draft.matrix)
-    draft.states_timeout = "timeout_sec" in form
-    draft.states_phase = "phase" in form
     if draft.task.condition:
         from zf.plan.conditions.condition import parse  # few tasks have one
 
@@ -344,22 +339,15 @@ def _matrix(draft: Draft, form: Mapping[str, Any], found: Written) -> tuple[Matr
     return matrix, problems
 
 
-def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> Task:
+def _task(
+    draft: Draft, resolved: Resolved, shape: shapes.Shape, lines: Mapping[str, list[int]]
+) -> Task:
     """The task that a valid form describes; what it does not say is `Task`'s default."""
-    form = resolved.form
-    said: dict[str, Any] = {
-        _FIELDS[key]: tuple(value) if type(value) is list else value for key, value in form.items()
-    }
+    said = shapes.fields(shape, resolved.form, lines)
     said["id"], said["needs"] = draft.id, draft.needs
     said["file"], said["line"] = draft.place.file, draft.line
     said.setdefault("phase", DEFAULT_PHASE)
     said.setdefault("title", draft.id)
-    steps = short.with_shell(form["commands"], said.pop("shell", None) and form["shell"])
-    said["steps"] = short.steps("step", steps, lines["commands"])
-    if not short.CONVERTED.isdisjoint(form):
-        from zf.plan.resolve.converted import convert  # as a rule, few tasks say any of these
-
-        convert(said, form, lines)
     if resolved.elsewhere:
         said["origins"] = layers.origins(draft.place, resolved.elsewhere)
     return Task(**said)

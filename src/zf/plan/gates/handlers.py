@@ -52,7 +52,7 @@ def handlers(project: Project, made: Callable[[TaskSaid], Draft]) -> list[Draft]
     for loc, phase, item in _listed(project.said):
         draft = made(_said(project, loc, phase, item))
         drafts.append(draft)
-        draft.states_phase, draft.needs = True, ()
+        draft.needs = ()
         if draft.task is None:
             continue
         when = item["when"]

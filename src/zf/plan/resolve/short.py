@@ -46,7 +46,7 @@ def plain(said: Mapping[str, Any], node: Node) -> Resolved | None:
         return None
     if "cleanup" in said and _has_short(said["cleanup"]):
         return None
-    if "env" in said and not _all_texts(said["env"]):
+    if "env" in said and not all_texts(said["env"]):
         return None
     if "container" in said and _has_env(said["container"]):
         return None
@@ -104,7 +104,7 @@ def _with_texts(steps: list[Any], node: Node) -> list[Any]:
 
 def _texts(env: Mapping[str, Any], node: Node) -> Mapping[str, Any]:
     """Numbers and booleans of `env` as the texts that stand in the file: 1.10 stays 1.10."""
-    if _all_texts(env):
+    if all_texts(env):
         return env
     said = {key.value: value.value for key, value in node.value}
     return {
@@ -112,9 +112,10 @@ def _texts(env: Mapping[str, Any], node: Node) -> Mapping[str, Any]:
     }
 
 
-def _all_texts(env: Mapping[str, Any]) -> bool:
+def all_texts(env: Mapping[str, Any]) -> bool:
+    """Whether no variable is a number, a boolean, or an output of a need."""
     for value in env.values():  # no expression, as in `_has_short`  # noqa: SIM110
-        if isinstance(value, (int, float)):
+        if value.__class__ is not str:
             return False
     return True
 
@@ -146,22 +147,21 @@ def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) ->
     return [{"run": step} if isinstance(step, str) else step for step in listed]
 
 
-# What of a task the model has in another form: see `converted.py`.
-CONVERTED = frozenset(
-    {
-        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox", "approval"),
-        *("container", "allow_failure", "retry_on", "services", "repeat"),
-    }
-)
-
-
-def steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[Step, ...]:
-    """The steps of a kind, which are in these lines of their file."""
+def steps(
+    kind: str, listed: list[dict[str, Any]], lines: list[int], shell: Any = None
+) -> tuple[Step, ...]:
+    """The steps of a kind, which are in these lines of their file; `shell` is that of those that
+    say none.
+    """
+    if shell is not None:
+        listed = [{"shell": shell, **step} for step in listed]
     found: list[Step] = []
     for step, line in zip(listed, lines, strict=True):
         name = step.get("name") or f"{kind}-{len(found)}"
-        more = {} if _SAID_BY_ALL.issuperset(step) else _more_of_step(step)
-        found.append(Step(name, step["run"], line, **more))
+        if _SAID_BY_ALL.issuperset(step):
+            found.append(Step(name, step["run"], line))
+        else:
+            found.append(Step(name, step["run"], line, **_more_of_step(step)))
     return tuple(found)
 
 
@@ -177,11 +177,6 @@ def _more_of_step(step: Mapping[str, Any]) -> dict[str, Any]:
         shell = said["shell"]
         said["shell"] = SHELLS[shell] if isinstance(shell, str) else tuple(shell)
     return said
-
-
-def with_shell(steps: list[Any], shell: Any) -> list[Any]:
-    """The steps, each with this shell if it has none of its own."""
-    return steps if shell is None else [{"shell": shell, **step} for step in steps]
 
 
 def shared(of: Layer, node: Node) -> dict[Loc, Said]:

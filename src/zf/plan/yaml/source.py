@@ -24,6 +24,8 @@ _FORBIDDEN = lazy.pattern("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufef
 # ASCII without these. Of a text with nothing else the expression is not asked, which takes 1 ms to
 # compile.
 _PLAIN = bytes((*b"\t\n\r", *range(0x20, 0x7F)))
+# Not blocking, because opening a named pipe would otherwise wait for a writer for ever.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _LINE_BREAK = lazy.pattern("\r\n|\n|\r")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = "\ufeff"
@@ -112,8 +114,7 @@ class _NotRegularError(Exception):
 
 
 def _read_regular(path: str) -> bytes:
-    # Not blocking, because opening a named pipe would otherwise wait for a writer for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    descriptor = os.open(path, _FLAGS)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

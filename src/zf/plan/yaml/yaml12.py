@@ -7,7 +7,8 @@ and `1:30` is ninety. Says nothing about what a task file may hold; that is `sch
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from yaml.error import MarkedYAMLError
 from yaml.events import CollectionEndEvent, CollectionStartEvent
@@ -26,10 +27,6 @@ MAX_DEPTH = 32
 # large file of many tasks may hold as many values as can be written in it without an alias.
 MAX_VALUES = 100_000
 _CHARS_A_VALUE = 2
-# Composing recurses in C and crashes the process at some ten thousand levels. Each level takes at
-# least one of these characters, so fewer of them than this need no closer look.
-_LEVEL_STARTS = "[{-?:"
-
 _PLAIN: Final = ""
 _STR: Final = "tag:yaml.org,2002:str"
 _SEQ: Final = "tag:yaml.org,2002:seq"
@@ -176,9 +173,8 @@ def read(source: Source, parser: type[Any] = _Parser) -> Document:
 def _compose(source: Source, parser: type[Any]) -> Node | None:
     text = source.text
     try:
-        safe = parser.safe_levels
-        deep = len(text) > safe and sum(map(text.count, _LEVEL_STARTS)) > safe
-        root: Node | None = (_watched(parser) if deep else parser)(text).get_single_node()
+        reader = _watched(parser) if most_levels(text) > parser.safe_levels else parser
+        root: Node | None = reader(text).get_single_node()
     except _TooDeep:
         _refuse_depth(source, parser)
         raise AssertionError("the events are those of the nodes") from None
@@ -187,6 +183,22 @@ def _compose(source: Source, parser: type[Any]) -> Node | None:
 
         raise _Refused(syntax.explain(source, error)) from None
     return root
+
+
+def most_levels(text: str) -> int:
+    """No text has more levels than this says. Composing recurses in C, which crashes the process at
+    some ten thousand levels; to watch it is a tenth of the time that a large file takes.
+
+    Without brackets, a collection is further to the right than the one around it, except for a list
+    in a mapping. In brackets, there are no more levels than are open at once.
+    """
+    if len(text) < _Resolver.safe_levels:
+        return len(text)  # each level takes at least one character
+    longest = max(map(len, text.split("\n")))
+    closed = len(_CLOSED.findall(text))
+    left_open = text.count("[") + text.count("{") - closed
+    # One of the closed ones is open at a time; and `[a: b]` is a mapping in a list.
+    return 2 * (longest + 1) + 2 * (left_open + 1)
 
 
 def _refuse_depth(source: Source, parser: type[Any]) -> None:
@@ -213,13 +225,12 @@ def _too_deep(source: Source, place: Any) -> Problem:
 class _Walk:
     """Nodes -> values, once over everything, aliases expanded and counted."""
 
-    __slots__ = ("most", "problems", "source", "values")
+    __slots__ = ("problems", "source", "values")
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.values = 0
-        self.most = max(MAX_VALUES, len(source.text) // _CHARS_A_VALUE)
 
     def value(self, node: Node, depth: int) -> Any:
         kind = node.__class__
@@ -230,8 +241,8 @@ class _Walk:
                 return _core(text) if text in _WORDS or text[0] in _NUMERIC else text
             return self._quoted(node) if tag == _STR else self._tagged(node)
         self.values += len(node.value)
-        if depth > MAX_DEPTH or self.values > self.most:
-            self._refuse_size(node, depth)
+        if depth > MAX_DEPTH or self.values > MAX_VALUES:
+            self._check_size(node, depth)
         below = depth + 1
         if kind is SequenceNode:
             if node.tag != _SEQ:
@@ -250,10 +261,11 @@ class _Walk:
             key, value = key_node.value, value_node.value
             if key_node.tag != _PLAIN or key in _WORDS or key[0] in _NUMERIC:
                 key = self.value(key_node, below)
-            if key.__class__ is not str:
-                self._bad_key(key_node)
-                compound = compound or not _is_scalar(key_node)
-            elif key in found:
+                if key.__class__ is not str:
+                    self._bad_key(key_node)
+                    compound = compound or not _is_scalar(key_node)
+                    continue
+            if key in found:
                 again.append(key_node)
             elif value_node.tag != _PLAIN:
                 found[key] = self.value(value_node, below)
@@ -267,17 +279,19 @@ class _Walk:
             self._duplicates(node, again)
         return found
 
-    def _refuse_size(self, node: Node, depth: int) -> NoReturn:
+    def _check_size(self, node: Node, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise _Refused(self._bottomless(node))
-        raise _Refused(
-            self.source.problem(
-                "ZF208",
-                f"the file holds more than {self.most} values, aliases counted at every use",
-                node.start_mark,
-                hint="write the value out where it is needed instead of multiplying aliases",
+        most = max(MAX_VALUES, len(self.source.text) // _CHARS_A_VALUE)
+        if self.values > most:
+            raise _Refused(
+                self.source.problem(
+                    "ZF208",
+                    f"the file holds more than {most} values, aliases counted at every use",
+                    node.start_mark,
+                    hint="write the value out where it is needed instead of multiplying aliases",
+                )
             )
-        )
 
     def _bottomless(self, node: Node) -> Problem:
         if not _holds_itself(node):
@@ -356,6 +370,8 @@ def _parts(node: Node) -> list[Node]:
     return list(node.value) if isinstance(node, SequenceNode) else []
 
 
+# Brackets in which nothing can keep the closing one from closing them: no quote, comment or tag.
+_CLOSED = lazy.pattern(r"""[\[{][^\[\]{}"'#!]*[\]}]""")
 # What only an escape can write: NUL ends texts in C, half a surrogate pair is no character.
 _NOT_FOR_PROGRAMS = lazy.pattern("[\0\ud800-\udfff]")
 _WORDS: dict[str, bool | None] = {
@@ -375,8 +391,11 @@ _FLOAT = lazy.pattern(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)
 _NOT_FINITE = lazy.pattern(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 # Beyond any number a key can hold, and far below the length at which int() refuses.
 _INT_DIGITS = 20
+# The same few numbers and words are in every task.
+_MOST_KNOWN = 256
 
 
+@lru_cache(_MOST_KNOWN)
 def _core(text: str) -> Any:
     """The value of a plain scalar by the rules of YAML 1.2's core schema (10.3.2)."""
     if text in _WORDS:

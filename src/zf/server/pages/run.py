@@ -146,7 +146,7 @@ def _course(run: FollowedRun) -> dict[str, Any]:
         "more_causes": more,
         "odd": odd,
         "first_step": causes.first_step(run),
-        "rows": [tables.row_of(task) for task in _first(run)],
+        **_rows(run, _first(run)),
     }
 
 
@@ -212,7 +212,7 @@ def tasks(
         ]
         part = _ordered(found, sort)[start : start + _PART]
         shown = shared(request, opened, "tasks") | {
-            "rows": [tables.row_of(task) for task in part],
+            **_rows(opened, part),
             "found": len(found),
             "start": start,
             "next": start + _PART if start + _PART < len(found) else 0,
@@ -221,6 +221,12 @@ def tasks(
             "q": q,
         }
         return sheet.page(request, "run_tasks.html", **shown)
+
+
+def _rows(run: FollowedRun, tasks: Sequence[TaskFacts]) -> dict[str, Any]:
+    """Tasks as rows, and the columns in which any of them has something."""
+    rows = [tables.row_of(task) for task in tasks]
+    return {"rows": rows, "columns": tables.columns(run, rows)}
 
 
 def _ordered(found: Any, sort: str) -> Sequence[TaskFacts]:

@@ -1,22 +1,71 @@
-"""What the model has of the keys of a task that hold it in another form."""
+"""The keys of a task as the fields of `Task`: some go by another name, some have another form.
+
+What follows from which keys there are, whatever their values, is found once for all tasks with the
+same keys, as many of a project have.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from zf.model import NOTHING, QUEUE
+from zf.lean.records import Struct
+from zf.model import NOTHING, QUEUE, TASK_KEYS, Task
 from zf.plan.resolve import short
 
+# Different sets of keys that are kept: more than a project has.
+_MOST_SETS = 1000
+_RENAMED = {key: name for name, key in TASK_KEYS.items() if name != key}
+_TUPLES = frozenset(name for name, kind in Task.__annotations__.items() if "tuple" in kind)
+# What `Task` has in another form, beside what nearly every task says.
+_CONVERTED = frozenset(
+    {
+        *("matrix", "cleanup", "artifacts", "concurrency", "cache", "sandbox", "approval"),
+        *("container", "allow_failure", "retry_on", "services", "repeat", "shell"),
+    }
+)
 
-def convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> None:
-    """Make what `Task` has of the keys that hold it in another form."""
-    said.pop("matrix", None)  # what it stands for is not known yet
-    if "env" in form:
+
+class Shape(Struct, frozen=True):
+    """What is known of a task by its keys alone."""
+
+    keys: frozenset[str] = frozenset()
+    renamed: tuple[tuple[str, str], ...] = ()
+    # Those fields whose values are lists in a file.
+    lists: tuple[str, ...] = ()
+    is_converted: bool = False
+
+
+@lru_cache(_MOST_SETS)
+def shape(keys: frozenset[str]) -> Shape:
+    """That of the tasks with these keys."""
+    renamed = tuple((key, name) for key, name in _RENAMED.items() if key in keys)
+    lists = tuple({_RENAMED.get(key, key) for key in keys} & _TUPLES - {"needs", "steps"})
+    return Shape(keys, renamed, lists, is_converted=not _CONVERTED.isdisjoint(keys))
+
+
+def fields(of: Shape, form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> dict[str, Any]:
+    """The fields of `Task` that a valid form with these keys says."""
+    said = {**form}
+    for key, name in of.renamed:
+        said[name] = said.pop(key)
+    for name in of.lists:
+        if said[name].__class__ is list:
+            said[name] = tuple(said[name])
+    said["steps"] = short.steps("step", form["commands"], lines["commands"], form.get("shell"))
+    if "env" in form and not short.all_texts(form["env"]):
         said["env"], said["env_from"] = _environment(form["env"])
+    if of.is_converted:
+        _convert(said, form, lines)
+    return said
+
+
+def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> None:
+    said.pop("matrix", None)  # what it stands for is not known yet
+    shell = said.pop("shell", None)  # which each step has for itself
     if "cleanup" in form:
-        steps = short.with_shell(form["cleanup"], form.get("shell"))
-        said["cleanup"] = short.steps("cleanup", steps, lines["cleanup"])
+        said["cleanup"] = short.steps("cleanup", form["cleanup"], lines["cleanup"], shell)
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
     if isinstance(grouped := form.get("concurrency"), dict):
@@ -56,8 +105,6 @@ def _environment(
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """The variables with their values, and those that hold outputs of needs."""
     taken = {name: value["from"] for name, value in listed.items() if isinstance(value, dict)}
-    if not taken:
-        return listed, NOTHING  # type: ignore[return-value]
     return {name: value for name, value in listed.items() if isinstance(value, str)}, taken
 
 
