@@ -44,6 +44,8 @@ def test_the_list_is_newest_first_in_pages_and_filtered(shared):
     assert seen == names or set(names) <= set(seen)
     assert shared.get("/runs?cursor=x").status == 422
     assert shared.get("/runs?since=yesterday").json["code"] == "ZF805"
+    refused = shared.get("/runs?result=cancelled")
+    assert (refused.status, "'interrupted'" in refused.json["detail"]) == (422, True)
 
 
 def test_one_run_has_facts_and_causes(shared):

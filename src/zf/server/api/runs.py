@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
@@ -16,6 +16,7 @@ from zf.events import timestamp
 from zf.lean.records import json_encode
 from zf.model import is_valid_id
 from zf.proof.layout import MANIFEST
+from zf.report.facts import Result
 from zf.server import told
 from zf.server.api.definitions import Known, Tags, tagged
 from zf.server.api.needs import DIGITS, AllRuns, Followed, Starts, Viewer
@@ -26,6 +27,10 @@ router = APIRouter(tags=["runs"])
 
 _SINCE = r"^(\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?)?$"
 _CURSOR = r"^([0-9]{1,20}\.[A-Za-z0-9._-]{1,128})?$"
+
+
+# What a run came to, by the list; empty asks for every one.
+AnyResult = Literal["", "running", "unreadable", Result]
 
 
 class RunRow(BaseModel):
@@ -82,7 +87,7 @@ def list_runs(
     _who: Viewer,
     runs: AllRuns,
     phase: Annotated[str, Query(description="Only runs of this phase.")] = "",
-    result: Annotated[str, Query(description="Only runs that came to this.")] = "",
+    result: Annotated[AnyResult, Query(description="Only runs that came to this.")] = "",
     branch: Annotated[str, Query(description="Only runs of this branch.")] = "",
     commit: Annotated[str, Query(description="Only runs of commits that begin so.")] = "",
     since: Annotated[
