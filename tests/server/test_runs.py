@@ -71,6 +71,8 @@ def test_a_run_that_is_over_is_not_sent_again_to_who_has_it(shared):
     known = shared.get("/runs/badly", headers={"If-None-Match": tag})
     assert (known.status, known.body) == (304, b"")
     assert shared.get("/runs/well", headers={"If-None-Match": tag}).json["result"] == "passed"
+    short = shared.get("/runs/badly?tasks=false", headers={"If-None-Match": tag})
+    assert (short.status, short.json["result"], "tasks" in short.json) == (200, "failed", False)
 
 
 def test_a_run_is_started_with_inputs_and_says_who_asked(shared):

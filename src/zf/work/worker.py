@@ -116,7 +116,7 @@ class Worker:
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
         outside = Outside(shared.environ, shared.project, shared.inputs, shared.redactor.secrets)
         if early and shared.caching is not None:
-            shared.caching.get_ready()
+            import zf.work.caching.ready  # noqa: F401, PLC0415 - while the kernel has it wait
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Query
@@ -132,6 +133,9 @@ def one_run(
     runs: AllRuns,
     followed: Followed,
     starting: Starts,
+    tasks: Annotated[
+        Literal["true", "false"], Query(description="Whether with the list of its tasks.")
+    ] = "true",
     known: Known = None,
 ) -> Response:
     """`run` is an id, the beginning of one, or `latest`. One that still gets ready is `starting`;
@@ -139,7 +143,7 @@ def one_run(
     """
     try:
         with followed.open(runs.find(run)) as opened:
-            return _answer(opened, known)
+            return _answer(opened, known, tasks=tasks == "true")
     except ZfError:
         if not is_valid_id(run):
             raise
@@ -160,15 +164,17 @@ def one_run(
     return JSONResponse(found)
 
 
-def _answer(run: FollowedRun, known: str | None) -> Response:
+def _answer(run: FollowedRun, known: str | None, *, tasks: bool) -> Response:
     """Encoded here: it is plain already, and that FastAPI looks through it takes long for a run of
     20 000 tasks.
     """
     if not run.is_over:
-        return Response(json_encode(told.run(run)), media_type="application/json")
-    # The same of each zf: what it tells of a run is its own.
-    tag = f"{run.head}-{__version__}"
-    return tagged(lambda: run.once("told", lambda: json_encode(told.run(run))), tag, known)
+        return Response(json_encode(told.run(run, tasks=tasks)), media_type="application/json")
+    part = "whole" if tasks else "short"
+    # Another zf may tell it otherwise.
+    tag = f"{run.head}-{part}-{__version__}"
+    made = partial(run.once, f"told {part}", lambda: json_encode(told.run(run, tasks=tasks)))
+    return tagged(made, tag, known)
 
 
 @router.get("/runs/{run}/tasks/{task}", summary="A task of a run: attempts, logs, artifacts")

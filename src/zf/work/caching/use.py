@@ -41,12 +41,6 @@ class Caching(Struct):
     trust: Trust | None = None
     lookups: dict[str, Lookup] = field(default_factory=dict)
 
-    def get_ready(self) -> None:
-        """Load what looking up takes, while there is nothing else to do."""
-        import jsonschema_rs  # noqa: F401, PLC0415 - a run without a candidate has no use for it
-
-        import zf.work.caching.attempt  # noqa: F401, PLC0415 - as above
-
     def lookup(self, proofs: str) -> Lookup:
         """One for each process, as a run is verified once for all that it looks up."""
         if proofs not in self.lookups:
