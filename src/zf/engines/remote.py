@@ -99,7 +99,7 @@ class Remote:
                 given, Cause.UNREACHABLE, f"its command cannot be run: {error_text(error)}"
             )
             return
-        agent.given, agent.since = given, time.monotonic()
+        agent.given = given
         self._running[task] = agent
         if agent.ready:
             self._send(agent, given)
