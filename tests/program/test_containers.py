@@ -223,7 +223,7 @@ def test_nothing_survives_without_root(without_root, request, kind):
         script = living(name, kind, mark, python_of(place))
         timeout = {"timeout_sec": ZOO_TIMEOUT_S} if kind == "timeout" else {}
         place.task(task, script, container=boxed(place), parallel_safe=True, **timeout)
-    place.zf("run-phase", "A", "--run-id", "r", "-j", "2", "--grace", "0.2")
+    place.zf("run-phase", "A", "--run-id", "r", "-j", "2", "--grace", "0.2", timeout_s=600)
     assert processes(place.mark) == []
     found = {}
     for task, name in zip(marks, names, strict=True):

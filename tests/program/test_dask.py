@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support import independent_verifier
 from tests.support.places import tree
 from tests.support.ports import free_port
 from tests.support.program import survivors
+from tests.support.waiting import eventually
 from zf.model import NOTHING
 
 # Ends the Dask worker beside which this step's agent runs.
@@ -167,25 +169,72 @@ def test_a_worker_that_is_killed_loses_its_attempt_once_and_the_proof_is_whole(p
         assert tree(pool, "r", task) == tree(pool, "here", task)
 
 
-def test_when_the_scheduler_dies_what_it_had_is_lost_and_ended(pool):
+@pytest.fixture
+def going(pool):
+    """A run on the pool of which `first` has ended and `t` goes on; `process` is its zf."""
+    pool.go = pool.root.parent / "go"
     pool.task("first", "true", parallel_safe=True)
-    pool.task("t", "echo begun; sleep 60", needs=["first"], parallel_safe=True)
+    waits = f"echo begun; until test -e {pool.go}; do sleep 0.02; done"
+    pool.task("t", waits, needs=["first"], parallel_safe=True)
     words = ("run-phase", "A", "--run-id", "r", "--executor", pool.address)
-    with subprocess.Popen(
-        (sys.executable, "-m", "zf", *words), cwd=pool.root, env={**os.environ, **pool.env}
-    ) as process:
-        log = pool.proof("r", "t", "20-logs", "step-0.log")
-        until = time.monotonic() + 60
-        while not (log.exists() and log.read_text() == "begun\n"):
-            assert time.monotonic() < until
-            assert process.poll() is None
-            time.sleep(0.02)
-        pool.scheduler.send_signal(signal.SIGKILL)
-        assert process.wait(60) == 1
-    (first, t) = of_type(pool, "attempt_ended")
+    pool.process = pool.popen(*words)
+    log = pool.proof("r", "t", "20-logs", "step-0.log")
+    eventually(lambda: log.exists() and log.read_text() == "begun\n")
+    return pool
+
+
+def bridge(project):
+    """The process of a run that is Dask's client."""
+    children = psutil.Process(project.process.pid).children()
+    return next(one for one in children if "zf.engines.dask.bridge" in one.cmdline())
+
+
+def agents(project):
+    """The command lines of agents, and of what they run."""
+    found = survivors(f"{project.root.parent}/")
+    return [one for one in found if "zf agent" in one or "sleep" in one]
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        pytest.param(lambda project: project.scheduler, id="scheduler"),
+        pytest.param(bridge, id="client"),
+    ],
+)
+def test_when_a_part_of_dask_dies_what_it_had_is_lost_and_ended(going, which):
+    which(going).send_signal(signal.SIGKILL)
+    going.process.communicate(timeout=60)
+    assert going.process.returncode == 1
+    (first, t) = of_type(going, "attempt_ended")
     assert first["status"] == "success"
     assert (t["status"], t["cause"]) == ("lost", "unreachable")
-    verified(pool)
+    verified(going)
+
+
+def test_when_the_runner_is_killed_its_agents_end_and_the_run_goes_on_later(going):
+    going.process.kill()
+    going.process.communicate()
+    eventually(lambda: not agents(going))
+    going.go.touch()
+    assert going.zf("resume", "r").code == 0
+    assert [(e["task"], e["status"]) for e in of_type(going, "attempt_ended")] == [
+        ("first", "success"),
+        ("t", "lost"),
+        ("t", "success"),
+    ]
+    verified(going)
+
+
+@pytest.mark.campaign
+def test_what_a_worker_that_is_stopped_had_is_lost_and_ended_when_its_lease_is_over(going):
+    going.worker.send_signal(signal.SIGSTOP)
+    going.process.communicate(timeout=150)
+    assert going.process.returncode == 1
+    (_, t) = of_type(going, "attempt_ended")
+    assert (t["status"], t["cause"]) == ("lost", "unreachable")
+    eventually(lambda: not agents(going), seconds=90)
+    verified(going)
 
 
 # Certificates that are not of the pool

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -406,6 +407,26 @@ def test_kill_9_of_the_agent_loses_the_attempt_and_leaves_nothing(waiting):
     assert len(of_type(waiting, "attempt_ended")) == 1
     verified(waiting)
     assert left(waiting) == []
+
+
+def test_what_an_agent_of_this_machine_leaves_is_no_zombie_while_the_run_goes_on(waiting):
+    """Its worker, which ends what that runs, is the runner's child by then."""
+    go = waiting.root.parent / "go"
+    waiting.task("t", WAITS, executor="far", parallel_safe=True)
+    waiting.task("here", f"until test -e {go}; do sleep 0.02; done", parallel_safe=True)
+    process = waiting.popen("run-phase", "A", "--run-id", "r", "--keep-going", "-j2")
+    os.kill(agent_pid(waiting), signal.SIGKILL)
+    eventually(lambda: pids(waiting.mark) == [])
+
+    def zombies():
+        children = said(Path(f"/proc/{process.pid}/task/{process.pid}/children")).split()
+        return [pid for pid in children if b") Z " in said(Path(f"/proc/{int(pid)}/stat"))]
+
+    eventually(lambda: zombies() == [], seconds=20)
+    assert process.poll() is None
+    go.touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def run(project, fault=""):
     "fault",
     [
         pytest.param("", id="relays"),
+        pytest.param("--late 1", id="attaches late"),
         pytest.param("--delay 0.1", id="delays", marks=pytest.mark.campaign),
         pytest.param("--noise 'all is well\n'", id="prints before", marks=pytest.mark.campaign),
         pytest.param("--exit 1 --say 'error: Evicted'", id="lies about the end"),

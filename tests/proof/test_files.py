@@ -37,7 +37,7 @@ def test_a_folder_goes_with_all_that_is_in_it(tmp_path):
     assert os.listdir(tmp_path / "kept") == ["file"]
 
 
-@pytest.mark.parametrize("where", ["mounted", "a/mounted", "a/b/c/mounted"])
+@pytest.mark.parametrize("where", ["mounted", "a/mounted", "a/b c/\\/mounted"])
 def test_what_is_mounted_in_a_folder_is_not_removed_with_it(tmp_path, where):
     kept, mounted = tmp_path / "kept", tmp_path / "there" / where
     kept.mkdir()
@@ -50,10 +50,13 @@ def test_what_is_mounted_in_a_folder_is_not_removed_with_it(tmp_path, where):
         with pytest.raises(OSError, match=r"mounted|busy"):
             files.remove(top, "there")
         assert os.listdir(kept) == ["file"]
+        files.remove_tree(f"{tmp_path}/there")
+        assert os.listdir(kept) == ["file"]
     finally:
         os.close(top)
         for line in Path("/proc/self/mounts").read_text().splitlines():
-            if (at := line.split()[1]).startswith(f"{tmp_path}/"):
+            at = line.split()[1].encode().decode("unicode_escape")
+            if at.startswith(f"{tmp_path}/"):
                 subprocess.run(["umount", at], check=True)
 
 

@@ -44,6 +44,8 @@ def test_the_list_is_newest_first_in_pages_and_filtered(shared):
     assert seen == names or set(names) <= set(seen)
     assert shared.get("/runs?cursor=x").status == 422
     assert shared.get("/runs?since=yesterday").json["code"] == "ZF805"
+    refused = shared.get("/runs?result=cancelled")
+    assert (refused.status, "'interrupted'" in refused.json["detail"]) == (422, True)
 
 
 def test_one_run_has_facts_and_causes(shared):
@@ -69,6 +71,8 @@ def test_a_run_that_is_over_is_not_sent_again_to_who_has_it(shared):
     known = shared.get("/runs/badly", headers={"If-None-Match": tag})
     assert (known.status, known.body) == (304, b"")
     assert shared.get("/runs/well", headers={"If-None-Match": tag}).json["result"] == "passed"
+    short = shared.get("/runs/badly?tasks=false", headers={"If-None-Match": tag})
+    assert (short.status, short.json["result"], "tasks" in short.json) == (200, "failed", False)
 
 
 def test_a_run_is_started_with_inputs_and_says_who_asked(shared):

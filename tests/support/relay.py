@@ -1,10 +1,12 @@
 """Stands in for ssh, srun or kubectl: relays an agent's pipes, and fails as it is told.
 
-    python relay.py [--noise TEXT] [--delay S] [--cut N] [--flip N] [--twice N] [--stall N]
+    python relay.py [--noise TEXT] [--late S] [--delay S] [--cut N] [--flip N] [--twice N] [--stall N]
                     [--say TEXT] [--exit CODE] -- COMMAND...
 
 N counts bytes of what the agent says. `cut` ends the relay and the agent there, `flip` changes that
-byte, `twice` says the byte again, and `stall` passes nothing on any more but stays.
+byte, `twice` says the byte again, and `stall` passes nothing on any more but stays. `late`: what it
+says in so many seconds is lost before anything is passed on, as with `kubectl run -i`, which
+attaches to a container that runs already.
 """
 
 import argparse
@@ -20,6 +22,7 @@ PIECE = 65536
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--noise", default="")
+    parser.add_argument("--late", type=float, default=0)
     parser.add_argument("--delay", type=float, default=0)
     for name in ("cut", "flip", "twice", "stall"):
         parser.add_argument(f"--{name}", type=int)
@@ -29,6 +32,8 @@ def main() -> int:
     asked = parser.parse_args()
     os.write(1, asked.noise.encode())
     agent = subprocess.Popen(asked.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if asked.late and select.select([agent.stdout], [], [], asked.late)[0]:
+        os.read(agent.stdout.fileno(), PIECE)
     said, code = relay(agent, asked), None
     if not said:  # cut
         agent.kill()

@@ -50,7 +50,6 @@ class Agent(Struct):
     number: int = 0
     # When what lingers is ended.
     until: float | None = None
-    since: float = 0.0
 
 
 def is_free(agent: Agent) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 from zf.proof.source import git
-from zf.proof.source.early_look import find_top
+from zf.proof.source.top import find_top
 from zf.work.agent.archive import files_below, pack
 
 _LISTED = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")

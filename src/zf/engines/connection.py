@@ -179,3 +179,13 @@ class Connection:
             self._forget(stream)
             stream.close()
         self._process.wait()
+
+    def reap(self) -> bool:
+        """Reap what has ended of the group of a command that is closed: what a dead agent leaves on
+        this machine comes to this process, which is a subreaper. Whether some of it still runs.
+        """
+        with suppress(ChildProcessError):
+            while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
+                pass
+            return True
+        return False

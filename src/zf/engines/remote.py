@@ -64,6 +64,8 @@ class Remote:
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
         self._agents: list[Agent] = []
         self._running: dict[str, Agent] = {}
+        # Those that are gone, as far as something may still run in their groups.
+        self._closed: list[Connection] = []
         self._aside = f"{shared.aside}/agents"
         self.ends = Ends(shared, known, self._aside)
         self._extensions: list[dict[str, Any]] = []
@@ -97,7 +99,7 @@ class Remote:
                 given, Cause.UNREACHABLE, f"its command cannot be run: {error_text(error)}"
             )
             return
-        agent.given, agent.since = given, time.monotonic()
+        agent.given = given
         self._running[task] = agent
         if agent.ready:
             self._send(agent, given)
@@ -113,6 +115,7 @@ class Remote:
             self._dismiss(free[0])  # it was started for a task that asks for something else
         agent = Agent(given.executor, Connection(words, self._shared.environ, self._selector))
         self._agents.append(agent)
+        self._say(agent, frames.HELLO, {})
         return agent
 
     def _of(self, executor: str) -> list[Agent]:
@@ -174,6 +177,7 @@ class Remote:
     def tick(self) -> float | None:
         """See to leases and to what lingers; when that is due again, in monotonic seconds."""
         now = time.monotonic()
+        self._closed = [one for one in self._closed if one.reap()]
         for agent in [*self._agents]:
             if agent.until is not None:
                 self._see_off(agent, now)
@@ -189,7 +193,7 @@ class Remote:
             elif agent.hello and now - agent.connection.renewed_at > executor.lease_s / _RENEWALS:
                 agent.connection.renewed_at, agent.number = now, agent.number + 1
                 self._say(agent, frames.RENEW, {"number": agent.number})
-        return now + _LOOK_S if self._agents else None
+        return now + _LOOK_S if self._agents or self._closed else None
 
     def _take(self, agent: Agent, frame: Frame) -> None:
         header = frame.header
@@ -327,6 +331,7 @@ class Remote:
         self._agents.remove(agent)
         said, error, spoke = connection.said, connection.error, connection.spoke
         connection.close()
+        self._closed.append(connection)
         if given is None:
             return
         cause, told = launchers.verdict(code, said, spoke=spoke)

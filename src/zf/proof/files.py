@@ -265,9 +265,21 @@ def remove_tree(path: str) -> None:
         with opened(parent or ".", NAMED_FOLDER) as folder:
             remove(folder, name)
             return
+    if _holds_mount(path):
+        return
     from shutil import rmtree  # noqa: PLC0415 - 2 ms, and hardly ever does something stand in the way
 
     rmtree(path, ignore_errors=True)
+
+
+def _holds_mount(path: str) -> bool:
+    """Whether something is mounted below a folder, which `rmtree` would empty, too."""
+    below = os.fsencode(os.path.realpath(path)) + b"/"
+    for character in b"\\ \t\n":  # as the kernel writes them there
+        below = below.replace(bytes((character,)), b"\\%03o" % character)
+    with suppress(OSError), open("/proc/self/mounts", "rb") as stream:
+        return any(line.split(b" ")[1].startswith(below) for line in stream)
+    return False
 
 
 def refuse_mount(folder: int, parent: int) -> None:

@@ -353,7 +353,7 @@ def _first_starts(request: RunRequest) -> int:
 
     A wrong guess costs a worker that is of no use, or a start 10 ms later.
     """
-    free = sum(not task.needs for task in request.plan.tasks.values())
+    free = sum(not level for level in request.plan.level.values())
     return min(request.limits.max_jobs, free, os.cpu_count() or 1)
 
 

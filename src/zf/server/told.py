@@ -21,8 +21,8 @@ from zf.server.planning import of_run
 _MOST_WAITS = 2000
 
 
-def run(found: FollowedRun) -> dict[str, Any]:
-    """All of it but for the tasks' own records."""
+def run(found: FollowedRun, *, tasks: bool = True) -> dict[str, Any]:
+    """All of it but for the tasks' own records; of many tasks most is the list of these."""
     facts, about, alive, sealed = found.facts, found.run, found.alive, found.sealed
     source = about.get("source") or {}
     return {
@@ -40,7 +40,7 @@ def run(found: FollowedRun) -> dict[str, Any]:
         "events": found.seq + 1,
         "counts": facts.counts,
         "phases": [{"name": phase, "state": about.state} for phase, about in facts.phases.items()],
-        "tasks": [_task(task) for task in facts.tasks.values()],
+        **({"tasks": [_task(task) for task in facts.tasks.values()]} if tasks else {}),
         "report": blocked.as_json(facts, tails=_tails(found.folder, facts)),
         "waits": waiting.as_json(_waits(facts)) if alive or facts.suspended else {},
         "next": advice.commands(facts, alive=alive, sealed=sealed),

@@ -124,7 +124,7 @@ class Pool:
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
         try:
             for slot in range(first):
-                self._handles[slot] = self._fork(slot)
+                self._handles[slot] = self._fork(slot, early=True)
         except OSError:
             self.close()
             raise
@@ -421,7 +421,7 @@ class Pool:
             _, status = os.waitpid(handle.pid, 0)
             self._clear_after(handle, status)
 
-    def _fork(self, slot: int) -> WorkerHandle:
+    def _fork(self, slot: int, *, early: bool = False) -> WorkerHandle:
         ours, theirs = _socket.socketpair()
         # What exists now is shared with the worker for good; a collection would only copy pages.
         gc.freeze()
@@ -434,7 +434,8 @@ class Pool:
                 others = [handle.socket for handle in (*self._handles.values(), *self._leaving)]
                 others.append(ours)
                 life = self._life_read, self._life_write
-                serve(self.shared, self.tasks, theirs, life, self._file_limits, others)
+                about = self.shared, self.tasks, theirs, life, self._file_limits, others
+                serve(*about, early=early)
         except OSError:
             ours.close()
             raise

@@ -103,7 +103,7 @@ class Shared(Struct, frozen=True):
 class Worker:
     """Made in the worker's process; takes over its working directory and its children."""
 
-    def __init__(self, shared: Shared, orders: RunnerOrders) -> None:
+    def __init__(self, shared: Shared, orders: RunnerOrders, *, early: bool = False) -> None:
         self._orders = orders
         self._redactor = shared.redactor
         self._tree: TaskTree | None = None
@@ -115,6 +115,8 @@ class Worker:
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
         outside = Outside(shared.environ, shared.project, shared.inputs, shared.redactor.secrets)
+        if early and shared.caching is not None:
+            import zf.work.caching.ready  # noqa: F401, PLC0415 - while the kernel has it wait
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()
@@ -311,10 +313,13 @@ def serve(
     life: tuple[int, int],
     file_limits: tuple[int, int],
     others: Iterable[_socket.socket],
+    *,
+    early: bool,
 ) -> NoReturn:
     """The rest of the life of a process forked to be a worker, with the signals `WITHHELD` blocked;
     it never returns into the code it was forked from. `life` is the pipe that shows whether the
-    runner lives, `file_limits` are for steps, and `others` the sockets to close.
+    runner lives, `file_limits` are for steps, and `others` the sockets to close; it is `early`
+    where there is no order for it yet.
     """
     code = os.EX_SOFTWARE
     try:
@@ -327,7 +332,7 @@ def serve(
         resource.setrlimit(resource.RLIMIT_NOFILE, file_limits)
         orders = RunnerOrders(runner, life[0])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WITHHELD)
-        Worker(shared, orders).serve(cast("dict[str, Task]", tasks))
+        Worker(shared, orders, early=early).serve(cast("dict[str, Task]", tasks))
         code = os.EX_OK
     except OSError as error:
         # The runner loses the attempt; why is all that is left to say.

@@ -111,6 +111,14 @@ def test_a_tangle_is_folded_without_circles_and_nothing_is_lost() -> None:
             assert of[need] <= of[name]
 
 
+def test_a_deep_graph_of_tasks_named_alike_is_not_folded_into_one_box() -> None:
+    """Its picture had no line, and the page said that no task needs another one."""
+    needs = {f"t{n:04}": f"t{n - 2:04}" if n >= 2 else "" for n in range(800)}
+    folded = fold(facts_of(needs))
+    assert [len(box.tasks) for box in folded.boxes] == [134, 134, 132, 134, 134, 132]
+    assert list(folded.lines) == [(n, n + 1) for n in range(5)]
+
+
 def test_a_plan_whose_needs_go_round_in_a_circle_is_drawn_all_the_same() -> None:
     assert len(list(drawn(facts_of({"a": "b", "b": "a", "c": "b"})).iter("a"))) == 3
 

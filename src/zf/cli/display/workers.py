@@ -101,17 +101,19 @@ def _of_run(run: str) -> dict[str, Any]:
 
 
 def _lines(
-    executors: Iterable[Mapping[str, Any]], runs: Iterable[Mapping[str, Any]]
+    executors: Iterable[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]
 ) -> Iterable[str]:
     style = style_of(sys.stdout)
     declared = [
         (one["name"], f"{one['slots']}", ", ".join(one["labels"]), " ".join(one["start"]))
         for one in executors
     ]
-    if not declared:
-        yield "every task runs on this machine: zf.yaml has no executors"
-    else:
+    if declared:
         yield from _table([("EXECUTOR", "SLOTS", "LABELS", "COMMAND"), *declared], style.columns)
+    elif any(run["agents"] for run in runs):  # of --executor dask://...
+        yield "zf.yaml has no executors"
+    else:
+        yield "every task runs on this machine: zf.yaml has no executors"
     for run in runs:
         yield ""
         here = f"{len(run['here'])} of {run['max_jobs']} slots of this machine in use"

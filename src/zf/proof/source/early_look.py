@@ -6,11 +6,11 @@ before run.json is written. The look is over by then, or waited for: no task sta
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.lean import lazy
+from zf.proof.source.top import find_top
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 else:
     git = lazy.module("zf.proof.source.git")
     worktree = lazy.module("zf.proof.source.worktree")
-
-NO_WORK_TREE = "this is not a git work tree"
 
 
 class Looking:
@@ -74,15 +72,3 @@ class Looking:
         if self._stages is not None:
             self._stages.close()
             self._stages = None
-
-
-def find_top(root: str, environ: Mapping[str, str]) -> str | None:
-    """The nearest folder from here upwards that has a `.git`; asking git itself takes 8 ms more."""
-    ceilings = environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
-    folder = os.path.realpath(root)
-    while not os.path.lexists(f"{folder}/.git"):
-        above = os.path.dirname(folder)
-        if above in {folder, *ceilings}:
-            return None
-        folder = above
-    return folder

@@ -17,7 +17,7 @@ from zf.errors import printable
 from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.proof.files import remove_tree
-from zf.proof.source.early_look import NO_WORK_TREE
+from zf.proof.source.top import NO_WORK_TREE
 
 if TYPE_CHECKING:
     from typing import Protocol, Self

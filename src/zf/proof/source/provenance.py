@@ -19,7 +19,7 @@ from zf.events import timestamp
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.proof.source import ci
-from zf.proof.source.early_look import NO_WORK_TREE, find_top
+from zf.proof.source.top import NO_WORK_TREE, find_top
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from zf.lean.records import Struct, field
 from zf.proof.files import NEW, READ
 from zf.proof.source import git, repository
-from zf.proof.source.early_look import NO_WORK_TREE, find_top
+from zf.proof.source.top import NO_WORK_TREE, find_top
 
 if TYPE_CHECKING:
     from zf.proof.source.git import Ear

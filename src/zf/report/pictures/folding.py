@@ -155,6 +155,7 @@ def _coarse_enough(
         facts.tasks,
         lambda name: ((need, int(name in kept or need in kept)) for need in needs[name]),
     )
+    needless = not any(needs.values())
     for key in _keys(facts, level):
         groups: dict[object, list[str]] = {}
         for name, task in facts.tasks.items():
@@ -162,7 +163,9 @@ def _coarse_enough(
             if name not in kept:
                 at = (task.phase, after[name], *key(name))
             groups.setdefault(at, []).append(name)
-        if len(groups) <= most and not _in_circles(groups.values(), needs):
+        few = len(groups) <= most and not _in_circles(groups.values(), needs)
+        # In one group by the beginning of their ids alone, tasks would not seem to need any.
+        if few and (needless or _lines(groups.values(), needs)):
             return groups
     return groups
 

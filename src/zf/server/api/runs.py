@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from functools import partial
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
@@ -16,6 +17,7 @@ from zf.events import timestamp
 from zf.lean.records import json_encode
 from zf.model import is_valid_id
 from zf.proof.layout import MANIFEST
+from zf.report.facts import Result
 from zf.server import told
 from zf.server.api.definitions import Known, Tags, tagged
 from zf.server.api.needs import DIGITS, AllRuns, Followed, Starts, Viewer
@@ -26,6 +28,10 @@ router = APIRouter(tags=["runs"])
 
 _SINCE = r"^(\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?)?$"
 _CURSOR = r"^([0-9]{1,20}\.[A-Za-z0-9._-]{1,128})?$"
+
+
+# What a run came to, by the list; empty asks for every one.
+AnyResult = Literal["", "running", "unreadable", Result]
 
 
 class RunRow(BaseModel):
@@ -82,7 +88,7 @@ def list_runs(
     _who: Viewer,
     runs: AllRuns,
     phase: Annotated[str, Query(description="Only runs of this phase.")] = "",
-    result: Annotated[str, Query(description="Only runs that came to this.")] = "",
+    result: Annotated[AnyResult, Query(description="Only runs that came to this.")] = "",
     branch: Annotated[str, Query(description="Only runs of this branch.")] = "",
     commit: Annotated[str, Query(description="Only runs of commits that begin so.")] = "",
     since: Annotated[
@@ -127,6 +133,9 @@ def one_run(
     runs: AllRuns,
     followed: Followed,
     starting: Starts,
+    tasks: Annotated[
+        Literal["true", "false"], Query(description="Whether with the list of its tasks.")
+    ] = "true",
     known: Known = None,
 ) -> Response:
     """`run` is an id, the beginning of one, or `latest`. One that still gets ready is `starting`;
@@ -134,7 +143,7 @@ def one_run(
     """
     try:
         with followed.open(runs.find(run)) as opened:
-            return _answer(opened, known)
+            return _answer(opened, known, tasks=tasks == "true")
     except ZfError:
         if not is_valid_id(run):
             raise
@@ -155,15 +164,17 @@ def one_run(
     return JSONResponse(found)
 
 
-def _answer(run: FollowedRun, known: str | None) -> Response:
+def _answer(run: FollowedRun, known: str | None, *, tasks: bool) -> Response:
     """Encoded here: it is plain already, and that FastAPI looks through it takes long for a run of
     20 000 tasks.
     """
     if not run.is_over:
-        return Response(json_encode(told.run(run)), media_type="application/json")
-    # The same of each zf: what it tells of a run is its own.
-    tag = f"{run.head}-{__version__}"
-    return tagged(lambda: run.once("told", lambda: json_encode(told.run(run))), tag, known)
+        return Response(json_encode(told.run(run, tasks=tasks)), media_type="application/json")
+    part = "whole" if tasks else "short"
+    # Another zf may tell it otherwise.
+    tag = f"{run.head}-{part}-{__version__}"
+    made = partial(run.once, f"told {part}", lambda: json_encode(told.run(run, tasks=tasks)))
+    return tagged(made, tag, known)
 
 
 @router.get("/runs/{run}/tasks/{task}", summary="A task of a run: attempts, logs, artifacts")

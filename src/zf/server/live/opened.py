@@ -30,7 +30,7 @@ from zf.server.problems import Refused
 if TYPE_CHECKING:
     from zf.proof.journal import Line
 
-# So many runs, and fewer of large ones: a fold takes about three times the bytes of its journal.
+# So many runs, and fewer of large ones: a fold takes about four times the bytes of its journal.
 _MOST_RUNS = 12
 _MOST_BYTES = 24 * 1024 * 1024
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,7 +146,7 @@ def _course(run: FollowedRun) -> dict[str, Any]:
         "more_causes": more,
         "odd": odd,
         "first_step": causes.first_step(run),
-        "rows": [tables.row_of(task) for task in _first(run)],
+        **_rows(run, _first(run)),
     }
 
 
@@ -212,7 +212,7 @@ def tasks(
         ]
         part = _ordered(found, sort)[start : start + _PART]
         shown = shared(request, opened, "tasks") | {
-            "rows": [tables.row_of(task) for task in part],
+            **_rows(opened, part),
             "found": len(found),
             "start": start,
             "next": start + _PART if start + _PART < len(found) else 0,
@@ -221,6 +221,12 @@ def tasks(
             "q": q,
         }
         return sheet.page(request, "run_tasks.html", **shown)
+
+
+def _rows(run: FollowedRun, tasks: Sequence[TaskFacts]) -> dict[str, Any]:
+    """Tasks as rows, and the columns in which any of them has something."""
+    rows = [tables.row_of(task) for task in tasks]
+    return {"rows": rows, "columns": tables.columns(run, rows)}
 
 
 def _ordered(found: Any, sort: str) -> Sequence[TaskFacts]:
@@ -316,13 +322,14 @@ def verify(request: Request, run: str, now: bool = False) -> Response:
     return sheet.page(request, "run_verify.html", **shown)
 
 
-def make(run: FollowedRun) -> None:
-    """Make all that its pages show and keep."""
-    _course(run)
-    _whole(run)
-    for wanted in ("timeline", "graph"):
-        _figures(run, wanted)
-    _artifacts(run)
+# What makes, one after the other, all that the pages of a run that is over show and keep.
+PARTS: Sequence[Callable[[FollowedRun], object]] = (
+    _course,
+    _whole,
+    _artifacts,
+    lambda run: _figures(run, "graph"),
+    lambda run: _figures(run, "timeline"),
+)
 
 
 def _verified(folder: str) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def _waited(run: FollowedRun, task: TaskFacts) -> Iterator[str]:
         return
     if len(facts.tasks) > _MOST_TASKS or not task.attempt:
         return
-    course = of_run(run.plan, run.run.get("limits"), run.lines)
+    course = run.once("course", lambda: of_run(run.plan, run.run.get("limits"), run.lines))
     for one in course.attempts:
         if one.task == task.id and one.number == task.attempt:
             waited = one.start_s - one.ready_s

@@ -70,7 +70,7 @@ class Agent:
         os.set_blocking(out_fd, False)
         self._listener, self._speaker = Listener(), Speaker()
         self._queue: deque[Saying] = deque()
-        self._pending = memoryview(frames.MAGIC)
+        self._pending = memoryview(b"")
         self._folders: Folders | None = None
         self._pool: Pool | None = None
         self._spec: Mapping[str, Any] = {}
@@ -92,7 +92,6 @@ class Agent:
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGHUP, self._terminate)
         self._renew()
-        self._say(frames.HELLO, hello())
         try:
             while self._exit_code is None:
                 self._turn()
@@ -155,6 +154,9 @@ class Agent:
     def _obey(self, frame: Frame) -> None:
         header = frame.header
         match frame.kind:
+            case frames.HELLO:
+                self._pending = memoryview(frames.MAGIC)
+                self._say(frames.HELLO, hello())
             case frames.BEGIN:
                 self._attempted(lambda: self._begin(header, frame.body))
             case frames.EXTEND:
@@ -351,10 +353,8 @@ class Agent:
         one = self._under_way
         if one is None:
             return
-        if isinstance(event, Spent):
-            self._say(frames.TOLD, {"token": one.token, "spent": asdict(event)})
-        else:
-            self._say(frames.TOLD, {"token": one.token, "event": to_json(event)})
+        told = {"spent": asdict(event)} if isinstance(event, Spent) else {"event": to_json(event)}
+        self._say(frames.TOLD, {"token": one.token, **told})
 
     def _tell_logs(self) -> None:
         """Send what was written into the logs since the last look."""

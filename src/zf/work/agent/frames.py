@@ -29,10 +29,11 @@ MAX_BYTES = 256 * 1024 * 1024
 # What may be printed before an agent says that it is one.
 MAX_NOISE_BYTES = 64 * 1024
 
-# What a runner says.
+# What a runner says. HELLO is its first word, and an agent says nothing before that: what something
+# prints is lost until kubectl has attached to it.
 BEGIN, EXTEND, START, WORD, KILL = b"B", b"X", b"S", b"M", b"K"
 RENEW, PIECE, BYE = b"R", b"P", b"Q"
-# What an agent says. It says PIECE and BYE, too.
+# What an agent says. It says HELLO, PIECE and BYE, too.
 # BUSY: nothing more until READY.
 HELLO, WANT, BUSY, READY, LOG = b"H", b"W", b"U", b"Y", b"L"
 ALIVE, TOLD, END = b"A", b"T", b"E"

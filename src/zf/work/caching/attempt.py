@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from zf.plan.caching.checks import never_cached
@@ -102,6 +101,8 @@ def _needs(context: WorkerContext, task: Task, digests: Mapping[str, str]) -> di
 
 def _ask(context: WorkerContext, env: Environment, enter: Callable[[], None], command: str) -> str:
     """What a tool prints where the task's steps run. Raises UnusableError when it fails."""
+    from tempfile import TemporaryFile  # noqa: PLC0415 - 3 ms, and few tasks have tools
+
     with TemporaryFile() as log:
         capture = Capture(log.fileno(), context.buffer, None, MAX_TOOL_BYTES)
         try:
