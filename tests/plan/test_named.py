@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.flows import flow, refusal
+from tests.support.plan_files import loaded
 from zf.model import Phase
 from zf.plan.graph import plan_named, plan_phases
 
@@ -106,6 +107,14 @@ def test_run_phase_refuses_an_order_against_what_phases_need():
     assert [phase.name for phase in made.phases] == ["C", "B", "A"]
     # Alone it runs, as ever: only `zf run` brings the other one.
     assert set(plan_phases(stated, ["A"], phase_timeout_s=60).tasks) == {"a"}
+
+
+def test_the_refusal_points_at_what_the_phase_needs(tmp_path):
+    text = "phases:\n  A:\n    title: First\n    needs: [B]\n  B: {}\n"
+    text += "tasks:\n  a: {phase: A, run: x}\n  b: {phase: B, run: x}\n"
+    flow = loaded(tmp_path, {"zf.yaml": text}).flow
+    [told] = refusal(plan_phases, flow, ["A", "B"], phase_timeout_s=60)
+    assert told.startswith("zf.yaml:4: error[ZF104]: phase 'A' needs phase 'B'")
 
 
 def test_what_phases_need_is_in_the_plan_where_any_phase_says_it():

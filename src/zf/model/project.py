@@ -27,6 +27,8 @@ class Phase(Struct, frozen=True):
     protected: bool = False
     # What runs beside its tasks.
     services: tuple[Service, ...] = ()
+    # Where the project file says what it needs.
+    needs_line: int | None = None
 
 
 class Project(Struct, frozen=True):

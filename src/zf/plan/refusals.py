@@ -8,7 +8,7 @@ from typing import NoReturn
 from zf.errors import Problem, ZfError
 from zf.instances import listed_by
 from zf.lean.records import replace
-from zf.model import Flow, Need, Task, base_of
+from zf.model import Flow, Need, Project, Task, base_of
 from zf.plan.phases import phase_order, stated_needs
 from zf.plan.suggest import phase_hint, task_hint
 
@@ -95,6 +95,7 @@ def refuse_order(flow: Flow, order: Sequence[str]) -> None:
             code="ZF104",
             message=f"phase '{name}' needs phase '{later}', which this run does only after it",
             file=flow.project.file,
+            line=_needs_line(flow.project, name),
         )
         for index, name in enumerate(order)
         for later in order[index + 1 :]
@@ -102,6 +103,11 @@ def refuse_order(flow: Flow, order: Sequence[str]) -> None:
     ]
     if problems:
         refuse_needs(problems, run_with_needs(flow, order, (), (), ()))
+
+
+def _needs_line(project: Project, phase: str) -> int | None:
+    said = project.phases.get(phase)
+    return said.needs_line if said is not None else None
 
 
 def run_with_needs(

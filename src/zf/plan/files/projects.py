@@ -9,10 +9,12 @@ from zf.lean.records import replace
 from zf.model import NOTHING, Phase, Project, Service
 from zf.plan.places import PROJECT_FILE
 from zf.plan.placing.keys import executors_of
+from zf.plan.yaml.yaml12 import KEY
 
 if TYPE_CHECKING:
     from zf.errors import Problem
     from zf.plan.files import reading
+    from zf.plan.yaml.yaml12 import Document
 
 
 def read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
@@ -20,7 +22,7 @@ def read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
     said = found.said
     if found.file is None:
         return Project(), []
-    project = _project(said)
+    project = _project(said, found.file.document)
     phases = said.get("phases", {})
     if "inputs" not in said and not any("inputs" in phase for phase in phases.values()):
         return project, []
@@ -35,13 +37,18 @@ def read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
     return replace(project, inputs=read.project, phases=named), read.problems
 
 
+def _line(document: Document, phase: str) -> int:
+    found: int = document.node_at(("phases", phase, "needs", KEY)).start_mark.line + 1
+    return found
+
+
 def _services(listed: list[dict[str, Any]]) -> tuple[Service, ...]:
     from zf.plan.services.keys import converted  # noqa: PLC0415 - few phases have any
 
     return converted(listed)
 
 
-def _project(form: Mapping[str, Any]) -> Project:
+def _project(form: Mapping[str, Any], document: Document) -> Project:
     """The project that a valid form describes; None stays where the file is silent."""
     said: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
@@ -60,6 +67,7 @@ def _project(form: Mapping[str, Any]) -> Project:
             phase.get("max_jobs"),
             protected=phase.get("protected", False),
             services=_services(phase["services"]) if "services" in phase else (),
+            needs_line=_line(document, name) if "needs" in phase else None,
         )
         for name, phase in form.get("phases", {}).items()
     }
