@@ -90,3 +90,16 @@ def test_the_newest_runs_are_drawn_before_anybody_looks(tmp_path):
     with opened.open("r1") as found:
         made = {name: found.once(name, list) for name in ("causes", "timeline", "graph")}
     assert all(made.values()), made
+
+
+def test_a_run_that_cannot_be_drawn_is_no_reason_to_draw_no_other(tmp_path):
+    for name in ("good", "bad"):
+        run = a_run(tmp_path, name)
+        run.attempt("first", OK)
+        run.end(1)
+        (run.path / "MANIFEST.sha256").write_text("")
+    (tmp_path / "bad/plan.json").write_text("[]")
+    opened = OpenRuns(str(tmp_path))
+    Ahead(Summaries(str(tmp_path), opened), opened).make()
+    with opened.open("good") as found:
+        assert found.once("graph", list)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from contextlib import suppress
 from threading import Event
 
-from zf.errors import ZfError
 from zf.proof import layout, read
 from zf.server.live.opened import OpenRuns
 from zf.server.live.summaries import Summaries
@@ -35,8 +34,12 @@ class Ahead:
             folder = f"{self._runs.proofs}/{name}"
             if name not in self._made and read.exists(folder, layout.MANIFEST):
                 self._made.add(name)
-                with suppress(ZfError, OSError), self._opened.open(name) as opened:
-                    page.make(opened)
+                # Its row for the lists, which do not wait then until its pages are made.
+                self._runs.of(name)
+                for part in page.PARTS:
+                    # A page that cannot be made says so to who asks for it.
+                    with suppress(Exception), self._opened.open(name) as opened:
+                        part(opened)
 
     def keep_up(self, ended: Event) -> None:
         """Do so for each run that ends, until the server does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -322,13 +322,14 @@ def verify(request: Request, run: str, now: bool = False) -> Response:
     return sheet.page(request, "run_verify.html", **shown)
 
 
-def make(run: FollowedRun) -> None:
-    """Make all that its pages show and keep."""
-    _course(run)
-    _whole(run)
-    for wanted in ("timeline", "graph"):
-        _figures(run, wanted)
-    _artifacts(run)
+# What makes, one after the other, all that the pages of a run that is over show and keep.
+PARTS: Sequence[Callable[[FollowedRun], object]] = (
+    _course,
+    _whole,
+    _artifacts,
+    lambda run: _figures(run, "graph"),
+    lambda run: _figures(run, "timeline"),
+)
 
 
 def _verified(folder: str) -> dict[str, Any]:
