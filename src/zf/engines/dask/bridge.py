@@ -227,8 +227,8 @@ class Line:
 
     async def _watch(self) -> None:
         """That the Dask task ends before its attempt began ends the line; which of the two came
-        first, the worker knows. It is looked at now and then: to wait for it would take several tasks
-        of the event loop for each attempt.
+        first, the worker knows. It is looked at now and then: to wait for it would take several
+        tasks of the event loop for each attempt.
         """
         while True:
             await asyncio.sleep(_NOTICE_S)
