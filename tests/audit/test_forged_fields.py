@@ -9,6 +9,7 @@ import copy
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.support.forged_seal import seal
 from tests.support.program import Project
 from zf.audit.verify import verify
 from zf.proof import forms
+from zf.work.walls.sandbox import why_not
 
 PROJECT = """\
 inputs:
@@ -54,8 +56,7 @@ tasks:
   after: {phase: B, needs: [{task: bad, require: done}], run: "true"}
 """
 
-# What came later: limits, services, a monitor, an executor, a handler. An approval is signed, so that
-# nothing of a run that has one can be made anew: tests/program/test_approvals.py.
+# What came later: limits, services, a monitor, an executor, a handler.
 GUARDED = """\
 executors: {far: {start: AGENT, slots: 1, labels: [gpu]}}
 on_end: [{when: always, id: told, run: echo told}]
@@ -65,6 +66,28 @@ tasks:
   served: {phase: A, services: [{name: one, run: *page, ready: "true"}], run: "true"}
   watched: {phase: A, run: echo v=1 >> $ZF_OUTPUT, outputs: [v], repeat: {until: outputs.v == 1, interval_sec: 1, limit: 3}}
   far: {phase: B, executor: far, run: echo far}
+"""
+# A wall around a task.
+WALLED = """\
+tasks:
+  closed: {sandbox: true, run: "true"}
+  reads:
+    sandbox: {network: false, read: [zf.yaml], write: [out]}
+    env: {A: b}
+    artifacts: [out/*]
+    run: mkdir -p out; cp zf.yaml out/copy
+"""
+# Answers that are signed over the plan, run.json, and what the needs left: a forger cannot make
+# those anew, but all the rest.
+APPROVED = """\
+tasks:
+  build: {phase: A, outputs: [v], run: echo v=1 >> $ZF_OUTPUT}
+  deploy:
+    phase: A
+    needs: [build]
+    approval: {by: [ann, bob], min: 2, prompt: Now?, timeout_sec: 600, four_eyes: true}
+    run: echo deployed
+  denied: {phase: A, approval: {by: [ann]}, run: "true"}
 """
 PAGE = json.dumps("trap 'exit 0' TERM; while :; do sleep 0.1; done")
 
@@ -90,6 +113,7 @@ ONLY_THE_HEAD: dict[str, str] = {
     r"plan.json tasks\.N\.(level|chain)": ORDER,
     r"plan.json tasks\.N\.on_end\..*": "said of a handler, once",
     r"plan.json tasks\.N\.script_sha256": OLDER,
+    r"task.json (hostname|user)": "of a run that was resumed, which may have been elsewhere",
     r"task.json pwd": "of a task without env.sh, as it was not run",
     r"step.json argv\.N": "how zf calls what runs scripts; arguments and `shell` are told again",
     r"step.json (started_at|completed_at|duration_s)": TIMES,
@@ -103,6 +127,9 @@ ONLY_THE_HEAD: dict[str, str] = {
     r"status.json measures\.peak_memory_bytes": "none and not known are one",
     r"status.json measures\.(steps|cleanup)\.N\.(?!step|cleanup|output).*": MEASURED,
     r"events \w+:(mono|wall)": CLOCK,
+    r"events approval_asked:timeout_s": "left out: none",
+    r"events approval_refused:detail": "what the statement says, in words",
+    r"events run_resumed:(asked_by|leftovers)": SAID_ONCE,
     r"events attempt_ended:(cached_from|metrics|outputs_sha256|tests)": "empty, as in older proofs",
     r"events attempt_ended:measures\.peak_memory_bytes": "none and not known are one",
     r"events attempt_started:slot": SEEN_ONCE,
@@ -117,6 +144,7 @@ ONLY_THE_HEAD: dict[str, str] = {
     r"events run_ended:counts\.\w+": "left out: none",
     r"events run_ended:(duration_s|exit_code|source_changed|tampered)": "what zf saw at the end, once",
     r"events run_started:(nonce|previous_head|previous_run|trace_id|traceparent)": SAID_ONCE,
+    r"events run_started:schema": "left out: of version 1, if no line is of a later one",
 }
 
 
@@ -140,6 +168,46 @@ def guarded(tmp_path_factory) -> Path:
     done = project.zf("run", "--run-id", "r2")
     assert done.code == 0, done.err
     return project.proof("r2")
+
+
+@pytest.fixture(scope="module")
+def walled(tmp_path_factory) -> Path | None:
+    """A run with sandboxes, where there can be any."""
+    if why_not(shutil.which("bwrap")):
+        return None
+    project = Project(tmp_path_factory.mktemp("walled") / "project")
+    (project.root / "zf.yaml").write_text(WALLED)
+    (project.root / "out").mkdir()
+    done = project.zf("run", "--run-id", "r3")
+    assert done.code == 0, done.err
+    return project.proof("r3")
+
+
+@pytest.fixture(scope="module")
+def approved(tmp_path_factory) -> Path:
+    """A run that was left for its approvals, of which one was denied, and resumed."""
+    project = Project(tmp_path_factory.mktemp("approved") / "project")
+    (project.root / "zf.yaml").write_text(APPROVED)
+    signers = []
+    for name in ("ann", "bob"):
+        key = project.root.parent / name
+        made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", key]
+        subprocess.run(made, check=True)
+        signers.append(f"{name} {key.with_suffix('.pub').read_text()}")
+    (project.root / "allowed_signers").write_text("".join(signers))
+    asked = project.zf("run", "--run-id", "r4", "--keep-going", "--on-approval", "exit")
+    assert asked.code == 6, asked.err
+    for word, task, name in (
+        ("approve", "deploy", "ann"),
+        ("approve", "deploy", "bob"),
+        ("reject", "denied", "ann"),
+    ):
+        key = str(project.root.parent / name)
+        done = project.zf(word, "r4", task, "--key", key, "--comment", "so")
+        assert done.code == 0, done.err
+    done = project.zf("resume", "r4")
+    assert done.code == 1, done.err
+    return project.proof("r4")
 
 
 def leaves(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -238,15 +306,18 @@ def mend(run: Path) -> None:
     seal(str(run))
 
 
-def test_each_field_is_told_twice_or_is_known_not_to_be(run, guarded, tmp_path, request):
+def test_each_field_is_told_twice_or_is_known_not_to_be(
+    run, guarded, walled, approved, tmp_path, request
+):
     whole = request.config.getoption("--campaign")
     # Of the names of fields that there are, about each 13th; a campaign has all.
     used = {
         row
-        for one, least in ((run, 1000), (guarded, 700))
+        for one, least in ((run, 1000), (guarded, 700), (walled, 400), (approved, 700))
+        if one is not None
         for row in check(one, tmp_path / one.name, least, 1 if whole else 13)
     }
-    assert not whole or used == set(ONLY_THE_HEAD)
+    assert not whole or walled is None or used == set(ONLY_THE_HEAD)
 
 
 def check(run: Path, work: Path, least: int, each: int) -> Iterator[str]:

@@ -190,9 +190,10 @@ def limits(lines, plan, rows):  # 14
     phases = {row["name"]: row for row in plan["phases"]}
     events = [*map(parse, lines)]
     resumed = [n for n, e in enumerate(events) if e["type"] == "run_resumed"]
+    known = {"phase_started", "phase_ended", "phase_timed_out"}
+    assert all(e["phase"] in phases for e in events if e["type"] in known)
     for e in events[: min([*resumed, len(events)])]:
         assert e["type"] != "run_started" or e["phases"] == [*phases]
-        assert e["type"] not in {"phase_started", "phase_ended"} or e["phase"] in phases
         assert e["type"] != "phase_started" or e["timeout_s"] == phases[e["phase"]]["timeout_s"]
         assert "concurrency" not in e or e["concurrency"] == rows[e["task"]].get("concurrency")
     known = [r for r in rows.values() if r.get("base") in plan.get("instances", {})]
@@ -226,6 +227,7 @@ def acted(root, t, e, files):
     assert not well or "repeat" not in task or t["probes"]
 
 
+STEP = r"10-commands/step-\d+\.json$"
 PLACES = ("schema", "run_id", "started_at", "hostname", "user", "pwd")
 
 
@@ -282,11 +284,22 @@ def told(root, row, paper, e, files, own, handed, resumed, plan, t):  # 15
         assert not placed or alike(here, placed[key])
     assert "arguments" not in row or alike(task["arguments"], paper.get("arguments"))
     assert task["started_at"] == e.get("started_at", e.get("at"))
+    walled(root, task, status, e, files)
     commands(at, root, task, status, e, own)
     if at("00-meta/env.sh") is not None:
         surroundings(
             at("00-meta/env.sh").decode("utf-8", "surrogateescape"), task, paper, e, handed
         )
+
+
+def walled(root, task, status, e, files):  # 16
+    box = task.get("sandbox", {})
+    walls = ["container"] if task.get("container") else ["sandbox"] if box else []
+    walls += ["none"] if box.get("if_available") and "sandbox" in walls else []
+    steps = [parse(x) for p, x in files.items() if re.match(rf"{re.escape(root)}{STEP}", p)]
+    due = walls and e.get("status") == "success" and any(s["status"] == "success" for s in steps)
+    if status and ("isolation" in status or due):
+        assert status["isolation"].split(":")[0] in walls
 
 
 def commands(at, root, task, status, e, own):  # 15
@@ -420,8 +433,11 @@ def answered(e, one, first, said):  # 18
     assert [s[k] for k in ("run", "task", "attempt", "subject_sha256", "approver")] == wanted
     assert s["decision"] == word.get(e["type"], "reject") and s["approver"] in asked["by"]
     assert all(s[key] == e[key] for key in ("how", "source", "at"))
+    true = sha256(e["statement"].encode()).hexdigest()
+    assert e["type"] == "approval_given" or e["statement_sha256"] == true
     begin, late = datetime.fromisoformat(asked["wall"]), datetime.fromisoformat(s["at"])
-    assert asked["timeout_s"] is None or (late - begin).total_seconds() <= asked["timeout_s"]
+    limit_s = asked.get("timeout_s")
+    assert limit_s is None or (late - begin).total_seconds() <= limit_s
     who = {e["approver"], e["key"]}
     assert not (asked["four_eyes"] and who & {*said["triggered_by"], *said["trigger_keys"]})
     assert vouched(e, said) and one["no"] is None and len(one["given"]) < asked["min"]
@@ -431,10 +447,13 @@ def answered(e, one, first, said):  # 18
 
 
 def approved(events, first, rows, paper, plan, tasks, own, files):  # 18
-    open_ones, said = {}, paper.get("approvals", {})
+    open_ones, said, ended = {}, paper.get("approvals", {}), set()
     for number, e in enumerate(events):
         if e["type"] == "run_suspended":
             assert events[number + 1 :] == [] or events[number + 1]["type"] == "run_resumed"
+            lacks = {k: one["asked"]["min"] - len(one["given"]) for k, one in open_ones.items()}
+            waits = {k[0] for k, one in open_ones.items() if lacks[k] and not one["no"]}
+            assert {*e["waiting"]} == waits - ended
         name, kind = e.get("task"), e["type"]
         assert not kind.startswith("approval_") or "approval" in rows[name]
         if name not in rows or "approval" not in rows[name]:
@@ -443,8 +462,9 @@ def approved(events, first, rows, paper, plan, tasks, own, files):  # 18
         if kind == "approval_asked":
             told = [terms["by"], terms["min"], terms.get("timeout_sec"), terms["four_eyes"]]
             assert [
-                e[k] for k in ("by", "min", "timeout_s", "four_eyes")
+                e.get(k) for k in ("by", "min", "timeout_s", "four_eyes")
             ] == told and key not in open_ones
+            assert alike(e["prompt"], terms.get("prompt", ""))
             true = subject(first, e, rows, paper, plan, tasks, own)
             assert (e["subject"], e["sha256"]) == (true, hashed(true))
             open_ones[key] = {"asked": e, "given": [], "no": None}
@@ -460,9 +480,10 @@ def approved(events, first, rows, paper, plan, tasks, own, files):  # 18
                 last = end is tasks[name]["end"]
                 kept(f"{name}/" if last else f"{name}/attempts/{e['attempt']}/", one, files)
         elif kind == "task_not_run":
+            ended.add(name)
             last = [one for (of, _), one in open_ones.items() if of == name][-1:]
             assert e["cause"] != "approval_rejected" or last[0]["no"]
-            assert e["cause"] != "approval_timeout" or last[0]["asked"]["timeout_s"] is not None
+            assert e["cause"] != "approval_timeout" or last[0]["asked"].get("timeout_s")
             assert [kept(f"{name}/", one, files) for one in last] in [[], [None]]
 
 

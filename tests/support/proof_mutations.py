@@ -183,10 +183,12 @@ def repair_journal(run: Path) -> None:
 
     for line in (run / "events.jsonl").read_text().splitlines():
         row = re.sub(r'("prev":)"\w+"', rf'\1"{prev}"', line)
-        row = re.sub(r'("plan_sha256":)"\w+"', rf'\1"{digest("plan.json")}"', row)
-        row = re.sub(r'("run_sha256":)"\w+"', rf'\1"{digest("run.json")}"', row)
+        is_signed = '"type":"approval_' in row  # and so cannot be made anew
+        if not is_signed:
+            row = re.sub(r'("plan_sha256":)"\w+"', rf'\1"{digest("plan.json")}"', row)
+            row = re.sub(r'("run_sha256":)"\w+"', rf'\1"{digest("run.json")}"', row)
         task = re.search(r'"task":"([^"]*)"', row)
-        if task:
+        if task and not is_signed:
             attempt = re.search(r'"attempt":(\d+)', row)
             earlier = f"{task[1]}/attempts/{attempt[1] if attempt else 0}"
             tree = earlier if (run / earlier).is_dir() else task[1]

@@ -7,7 +7,7 @@ contradiction, because the lines may come from anywhere. Speed matters: millions
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ _MAX_PROBLEMS = 100
 _OF_SERVICES = frozenset({STARTED, ENDED})
 _OF_HANDLERS = frozenset({"handler_claimed", "handler_ended"})
 _LOOKED_UP = frozenset({"cached", "cache_missed"})
-_AT_GATE = frozenset({"approval_asked", "approval_given", "approval_refused"})
+_AT_GATE = frozenset({"approval_asked", "approval_given", "approval_refused", "run_suspended"})
 # Events that say once more what the plan says.
 _OF_THE_PLAN = frozenset(
     {
@@ -97,6 +97,22 @@ class Clocks(Struct):
             back = max(self.last - moment, self.last_mono - mono)
             self.back_s = max(self.back_s, back)
         self.last, self.last_mono = moment, mono
+
+
+def _is_open(events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an approval was asked for and there is no answer yet, nor an end without one."""
+    lacking = 0
+    for event in events:
+        match event.get("type"):
+            case "approval_asked":
+                lacking = event.get("min", 1)
+            case "approval_given":
+                lacking -= 1
+            case "approval_refused" if event.get("why") != "rejected":
+                pass
+            case _:
+                lacking = 0
+    return lacking > 0
 
 
 class Account(Struct):
@@ -187,6 +203,11 @@ class Account(Struct):
         account.placed[account.began] = data
 
     def _at_gate(self, data: Mapping[str, Any]) -> None:
+        if data.get("type") == "run_suspended":
+            open_ = {name for name, events in self.gates.items() if _is_open(events)}
+            if {*(data.get("waiting") or ())} != open_:
+                self._problem("the run is left for other approvals than were open")
+            return
         name = data.get("task")
         if type(name) is not str:
             self._problem("names no task")

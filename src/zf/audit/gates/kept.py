@@ -102,6 +102,9 @@ def _asked(seen: Evidence, kept: Kept, said: Mapping[str, Any]) -> Iterator[str]
         "timeout_s": said.get("timeout_sec"),
         "four_eyes": said.get("four_eyes"),
     }
+    prompt = event.get("prompt")
+    if prompt != said.get("prompt", "") and "***" not in repr((prompt, said)):
+        yield f"was asked for with {prompt!r:.80}, planned is {said.get('prompt')!r:.80}"
     for key, value in wanted.items():
         if event.get(key) != value:
             yield f"was asked for with {key} {event.get(key)!r:.80}, planned is {value!r:.80}"
@@ -174,7 +177,9 @@ def _answered(seen: Evidence, kept: Kept, event: _Event, terms: Terms) -> Iterat
     )
     if not found.counts or (found.why == REJECTED) is not rejects:
         yield f"an answer that counted does not: {found.detail or 'it says something else'}"
-    elif any(event.get(key) != getattr(found.said, key) for key in _SAID_TWICE):
+    elif any(event.get(key) != getattr(found.said, key) for key in _SAID_TWICE) or (
+        rejects and event.get("statement_sha256") != answer.sha256
+    ):
         yield "an answer says something else than the journal tells of it"
     elif event.get("how") == SSH and event.get("key") != found.key:
         yield "an answer is signed by another key than the journal tells of it"

@@ -103,6 +103,7 @@ def of_tree(tree: Tree, row: Said, run: Papers, event: Said) -> Found:
     elsewhere = run.resumed or "executor" in tree.status
     yield from ((TASK, told) for told in _of_run(task, row, run, event, elsewhere=elsewhere))
     yield from _of_commands(task, tree, event)
+    yield from ((STATUS, told) for told in _of_wall(task, tree, event))
     if tree.env is not None:
         yield from ((ENV, told) for told in _of_env(tree.env, task, run, event))
 
@@ -225,6 +226,23 @@ def _of_commands(task: Said, tree: Tree, event: Said) -> Found:
             yield COMMANDS_LIST, told
 
 
+def _of_wall(task: Said, tree: Tree, event: Said) -> Iterator[str]:
+    """The wall that the steps ran behind against that which the task asks for."""
+    isolation, possible = tree.status.get("isolation"), []
+    if task.get("container"):
+        possible = ["container"]
+    elif task.get("sandbox"):
+        possible = ["sandbox", "none"] if task["sandbox"].get("if_available") else ["sandbox"]
+    steps = (record for name, record in tree.steps.items() if name.startswith("step-"))
+    ran = any(record.get("status") == "success" for record in steps)
+    if isolation is None:
+        if possible and ran and event.get("status") == "success":
+            yield f"isolation is missing, and the task asks for a {possible[0]}"
+    elif str(isolation).partition(":")[0] not in possible:
+        asked = " or ".join(possible) or "no wall"
+        yield f"isolation is {isolation!r:.80}, and the task asks for {asked}"
+
+
 def _of_step(name: str, number: int, said: Said, record: Said, task: Said, tree: Tree) -> Found:
     path = command_record(name)
     pairs = [("step", number), ("name", said.get("name")), ("line", said.get("line"))]
@@ -333,17 +351,19 @@ def _list(said: Said, key: str) -> list[Said]:
 
 def of_journal(plan: Said, events: Iterable[Said], planned: Mapping[str, Said]) -> Iterator[str]:
     """Events about phases and groups against the plan: which the run had, with which limits. What
-    a resumed run says may have other limits, so only the lines before that are compared.
+    a resumed run says may have other limits, so those are compared in the lines before that alone.
     """
     phases = {row.get("name"): row for row in _list(plan, "phases")}
+    is_resumed = False
     for event in events:
         kind, phase = event.get("type"), event.get("phase")
-        if kind == "run_resumed":
-            return
+        is_resumed |= kind == "run_resumed"
         if kind == "run_started" and event.get("phases") != [*phases]:
             yield "run_started names other phases than the plan"
         if phase is not None and phase not in phases:
             yield f"{kind} names a phase that was not planned: {phase!r:.80}"
+        if is_resumed:
+            continue
         limit_s = phases.get(phase, {}).get("timeout_s")
         if kind == "phase_started" and event.get("timeout_s") != limit_s:
             yield f"the timeout of phase {phase!r:.80} is another in the plan"
