@@ -226,6 +226,39 @@ def test_when_the_runner_is_killed_its_agents_end_and_the_run_goes_on_later(goin
     verified(going)
 
 
+def test_an_attempt_whose_dask_task_another_cancels_before_it_begins_is_lost(pool):
+    """It waits, as something else has the only place of the worker."""
+    pool.task("t", "true")
+    # Where the certificates are is known to those that are started with them.
+    script = (
+        "import sys, time\n"
+        "from distributed import Client, Event, Future\n"
+        f"client = Client('tls://{pool.address.removeprefix('dask://')}')\n"
+        "go = Event('go')\n"
+        "client.submit(go.wait, key='other', resources={'zf': 1})\n"
+        "print('has the place', flush=True)\n"
+        "while True:\n"
+        "    keys = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.tasks])\n"
+        "    if mine := [key for key in keys if key.startswith('zf-')]:\n"
+        "        break\n"
+        "    time.sleep(0.05)\n"
+        "client.cancel([Future(key, client) for key in mine], force=True)\n"
+        "print('cancelled', flush=True)\n"
+        "sys.stdin.read()\n"
+        "go.set()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    env = {**os.environ, **pool.env}
+    with subprocess.Popen((sys.executable, "-c", script), env=env, **pipes) as other:
+        assert other.stdout.readline() == "has the place\n"
+        done = pool.zf("run-phase", "A", "--run-id", "r", "--executor", pool.address)
+        assert (done.code, other.stdout.readline()) == (1, "cancelled\n"), done.err
+    (ended,) = of_type(pool, "attempt_ended")
+    assert (ended["status"], ended["cause"]) == ("lost", "unreachable")
+    assert "Dask did not begin the attempt: it was cancelled" in ended["detail"]
+    verified(pool)
+
+
 @pytest.mark.campaign
 def test_what_a_worker_that_is_stopped_had_is_lost_and_ended_when_its_lease_is_over(going):
     going.worker.send_signal(signal.SIGSTOP)

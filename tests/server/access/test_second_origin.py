@@ -84,7 +84,7 @@ def test_nothing_that_another_origin_tries_does_anything(tmp_path):
     ):
         base = f"http://127.0.0.1:{server.port}"
         window.driver.get(server.said.split()[-1])
-        window.wait("return document.querySelector('main') && !location.hash")
+        window.wait("return location.pathname === '/' && document.querySelector('main')")
         before = audited(server)
         # The other port of this machine is the same site: the cookie comes along.
         for page in (f"http://127.0.0.1:{other}/", f"http://{STRANGE}:{other}/"):

@@ -19,12 +19,11 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import CancelledError as FutureCancelled
 from contextlib import suppress
 from typing import Any
 
 import dask.config
-from distributed import Client, LocalCluster, Security, wait
+from distributed import Client, LocalCluster, Security
 from distributed.comm.core import CommClosedError, connect
 
 from zf.engines.dask.worker import OP, PIECE_BYTES, Agents, hold, key_of
@@ -57,6 +56,7 @@ _QUIET = {
 # What a scheduler may take to answer, and to notice that a worker has gone.
 _CONNECT_S, _ANSWER_S, _NOTICE_S = 20.0, 5.0, 0.5
 _ENDED, _UNAVAILABLE = 75, 69
+_FAILED = frozenset({"error", "cancelled"})
 
 
 def places(workers: Mapping[str, Any]) -> dict[str, int]:
@@ -148,7 +148,6 @@ class Line:
         # Of the attempt before. Dask's client says nothing for 10 ms after it has said something:
         # that this one is of no use any more is told with the next one, which would wait.
         self._before: Any = None
-        self._waiting: asyncio.Task[None] | None = None
         self._why = ""
         self._code = _ENDED
 
@@ -178,7 +177,7 @@ class Line:
         tasks = []
         try:
             await self._comm.write({"op": OP, "reply": False, "grace_s": self._pool.grace_s})
-            parts = (self._hear_runner(), self._write(), self._hear_agent())
+            parts = (self._hear_runner(), self._write(), self._hear_agent(), self._watch())
             tasks = [asyncio.create_task(part) for part in parts]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.gather(*done)
@@ -225,27 +224,27 @@ class Line:
             allow_other_workers=False,
             resources={RESOURCE: 1} if self._pool.declared else None,
         )
-        self._waiting = asyncio.create_task(self._see_through(key, self._future))
 
-    async def _see_through(self, key: str, future: Any) -> None:
+    async def _watch(self) -> None:
         """That the Dask task ends before its attempt began ends the line; which of the two came
-        first, the worker knows.
+        first, the worker knows. It is looked at now and then: to wait for it would take several
+        tasks of the event loop for each attempt.
         """
-        with suppress(FutureCancelled):  # of which the status tells
-            await wait([future])
-        if future.status == "finished" or key != self._key:
-            return
-        why = "it was cancelled"
-        if future.status == "error":
-            why = str(await future.exception())
-        self._doubt = f"connection closed: Dask did not begin the attempt: {why}"
-        await self._saying.put({"unless_begun": key})
+        while True:
+            await asyncio.sleep(_NOTICE_S)
+            key, future = self._key, self._future
+            if self._doubt or future is None or future.status not in _FAILED:
+                continue
+            why = "it was cancelled"
+            if future.status == "error":
+                why = str(await future.exception())
+            if key == self._key:
+                self._doubt = f"connection closed: Dask did not begin the attempt: {why}"
+                await self._saying.put({"unless_begun": key})
 
     def _release(self) -> None:
         """The attempt is over, or will not be."""
         self._key, future, self._future = "", self._future, None
-        if self._waiting is not None:
-            self._waiting.cancel()
         if future is not None:
             self._before = future
 

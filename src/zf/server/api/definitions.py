@@ -50,7 +50,7 @@ _PLAN: dict[int | str, dict[str, Any]] = {
 )
 def list_definitions(_who: Viewer, project: Project, known: Known = None) -> Response:
     """All of the project, short; its ETag can be sent as If-Match with what starts a run."""
-    said = definitions.listed(project.flow())
+    said = definitions.listed(project.flows.now())
     return tagged(lambda: json_encode(said), definitions.tag(said), known)
 
 
@@ -59,7 +59,7 @@ def list_definitions(_who: Viewer, project: Project, known: Known = None) -> Res
 )
 def one_definition(task: str, _who: Viewer, project: Project, known: Known = None) -> Response:
     """The resolved form; of a task with a matrix, that of each instance."""
-    said = {"id": task, "instances": definitions.resolved(project.flow(), task)}
+    said = {"id": task, "instances": definitions.resolved(project.flows.now(), task)}
     return tagged(lambda: json_encode(said), definitions.tag(said), known)
 
 

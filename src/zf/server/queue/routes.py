@@ -176,7 +176,7 @@ def cancel(item: str, who: Operator, kept: Owned) -> dict[str, Any]:
 def list_schedules(_who: Viewer, project: Project, kept: MaybeKept) -> dict[str, Any]:
     """As zf.yaml has them now."""
     found, state, now = (
-        declared.schedules(project.flow()),
+        declared.schedules(project.flows.now()),
         _state(kept, project.folder),
         time.time(),
     )
@@ -214,7 +214,7 @@ def list_webhooks(_who: Viewer, project: Project, kept: MaybeKept) -> dict[str, 
             "phases": [*one.phases],
             "tasks": [*one.tasks],
         }
-        for name, one in declared.webhooks(project.flow()).items()
+        for name, one in declared.webhooks(project.flows.now()).items()
     ]
     return {"webhooks": listed, "paused": state.is_off("webhooks")}
 
@@ -223,7 +223,7 @@ def list_webhooks(_who: Viewer, project: Project, kept: MaybeKept) -> dict[str, 
 def list_reconcile(_who: Viewer, project: Project, kept: MaybeKept) -> dict[str, Any]:
     """As zf.yaml has them now."""
     listed = []
-    for name, one in declared.reconciled(project.flow()).items():
+    for name, one in declared.reconciled(project.flows.now()).items():
         asked = kept.reconciler.asked.get(name) if kept is not None else None
         last = asked.last_run if asked else None
         listed.append(
