@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -106,6 +107,8 @@ def open_project(
         from zf.plan import load
 
         loaded = load.load(root, home, default_phase_timeout_s=timeout_s, asked=asked)
+    # It stays as long as the command: the collector need not look through 20 000 tasks again.
+    gc.freeze()
     if loaded.flow is None:
         count = sum(problem.severity == "error" for problem in loaded.problems)
         raise ZfError(f"{count} errors in the task files", problems=loaded.problems)
