@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+
+from tests.support.waiting import eventually
 
 _HERE, _THERE = "198.18.{}.1", "198.18.{}.2"  # of the range for tests of networks (RFC 2544)
 
@@ -51,7 +54,20 @@ class Host:
         _ip("-n", self.name, "link", "set", "far", "down")
 
     def join(self) -> None:
+        """The link is up, and something has come through: until the kernel has seen that it is, and
+        has asked again where the other end is, whoever connects is told that there is no route.
+        """
         _ip("-n", self.name, "link", "set", "far", "up")
+        eventually(self._is_reached)
+
+    def _is_reached(self) -> bool:
+        try:
+            socket.create_connection((self.address, 1), timeout=1).close()
+        except ConnectionRefusedError:
+            return True  # by the other end
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         _ip("netns", "del", self.name)
