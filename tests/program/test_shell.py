@@ -178,8 +178,11 @@ def test_a_person_at_a_terminal(two):
         eventually(lambda: begun(two, "sleep 1000"))
         terminal.type("\x1a")
         terminal.expect("Stopped")
+        terminal.expect(PROMPT)
+        shell = terminal.foreground()
         terminal.type("fg\r")
         terminal.expect("\rsleep 1000\r")
+        eventually(lambda: terminal.foreground() != shell)  # it says so before it is
         terminal.type("\x03")
         terminal.expect(PROMPT)
         terminal.type("exit 5\r")

@@ -70,6 +70,10 @@ class Terminal:
         """As they are now: `termios.tcgetattr`."""
         return termios.tcgetattr(self._theirs)
 
+    def foreground(self) -> int:
+        """The process group that its keys go to, ^C among them."""
+        return os.tcgetpgrp(self._ours)
+
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 

@@ -35,7 +35,7 @@ class Animal:
         self.mark = f"zoo-{uuid.uuid4().hex}"
         script, timeout_s = living(name, kind, self.mark), 60
         if kind == "timeout":
-            timeout_s = ZOO_TIMEOUT_S if container else 2
+            timeout_s = ZOO_TIMEOUT_S if container else 5  # in which it has to begin to live
         self.task = task(script, name=self.id, timeout_s=timeout_s, parallel_safe=True)
         self.task = replace(self.task, sandbox=sandbox, container=container)
 
