@@ -307,7 +307,7 @@ def pool(far):
 @pytest.mark.campaign
 @pytest.mark.parametrize("seconds", [30, 0], ids=["for 30 s", "for good"])
 def test_a_link_to_a_dask_worker_that_is_cut_leaves_one_end_of_each_attempt(pool, seconds):
-    """Dask gives a connection up whose bytes nobody has taken for 30 s."""
+    """Dask closes a connection when nothing it sent has been acknowledged for 30 s."""
     one = Round(pool, "r", Random(1))
     one.start("--executor", pool.address)
     pool.host.cut()

@@ -54,8 +54,8 @@ class Host:
         _ip("-n", self.name, "link", "set", "far", "down")
 
     def join(self) -> None:
-        """The link is up, and something has come through: until the kernel has seen that it is, and
-        has asked again where the other end is, whoever connects is told that there is no route.
+        """Bring the link up, and wait until something gets through: for a moment the kernel still
+        answers every connection with "no route to host".
         """
         _ip("-n", self.name, "link", "set", "far", "up")
         eventually(self._is_reached)

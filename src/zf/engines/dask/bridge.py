@@ -383,8 +383,9 @@ async def _serve(address: str, at: str, grace_s: float, slots: int) -> None:
         await _serve_on(url(address), Security(), at, grace_s)
         return
     count = min(slots, _APART)
-    # In this process, which opens no port for it: whoever reaches one runs what they like. Agents
-    # have processes of their own all the same. A worker takes as many tasks as it has threads.
+    # In this process, so that no port is opened: anyone who could connect to one could run
+    # anything. Agents have processes of their own all the same. A worker takes as many tasks as it
+    # has threads.
     async with LocalCluster(
         n_workers=count,
         threads_per_worker=-(-slots // count),

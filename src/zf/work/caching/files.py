@@ -52,7 +52,8 @@ def sources(
     source, unless it is named. Raises UnusableError.
     """
     literal = {one for one in patterns if one[0] != "!" and not _WILD & {*one}}
-    if all(one in literal and _is_file(root, one, proofs) for one in patterns):
+    real = os.path.realpath(proofs)
+    if all(one in literal and _is_file(root, one, real) for one in patterns):
         paths = literal  # nothing is to be asked, of git or of a pattern
     else:
         wanted, made = matching(patterns), matching(generates)
@@ -285,7 +286,9 @@ def _walk(
 
 
 def _is_file(root: str, path: str, proofs: str) -> bool:
-    """Whether a pattern is no more than the path of a file that can be a source."""
+    """Whether a pattern is no more than the path of a file that can be a source; no link leads to
+    `proofs`.
+    """
     place = f"{root}/{path}"
     try:
         is_folder = stat.S_ISDIR(os.lstat(place).st_mode)
@@ -296,7 +299,7 @@ def _is_file(root: str, path: str, proofs: str) -> bool:
         and not _SPECIAL & {*path.split("/")}
         and "\\" not in path
         and path == path.strip()
-        and not _is_below(place, os.path.realpath(proofs))
+        and not _is_below(place, proofs)
     )
 
 
