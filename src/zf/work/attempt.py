@@ -70,6 +70,8 @@ else:
     terminal = lazy.module("zf.work.terminal")
     walls = lazy.module("zf.work.walls.around")
 
+# Has no state, so one is enough.
+_NO_CONTEXT = nullcontext()
 _bytes = methodcaller("encode", "utf-8", "surrogateescape")
 
 
@@ -390,7 +392,7 @@ class Attempt:
 
         def once(meanwhile: Callable[[], None] | None = None) -> Ended:
             wall = self._behind(env, file.seen if file else "", on=on is not None)
-            with file or nullcontext():
+            with file or _NO_CONTEXT:
                 leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
                 return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
 
@@ -403,7 +405,7 @@ class Attempt:
         """What a command is on, if it is a step of a task that has the terminal."""
         if self.outcome.interactive and command.kind == "step":
             return terminal.for_step(capture, command.label)
-        return nullcontext()
+        return _NO_CONTEXT
 
     def _behind(
         self, values: Mapping[str, str], script: str | None = None, *, on: bool = False

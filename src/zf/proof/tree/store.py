@@ -236,11 +236,8 @@ class TaskTree:
         """
         data = object_lines(status)
         prefix = f"{layout.ARTIFACTS}/"
-        artifacts = {
-            name[len(prefix) :]: digest
-            for name, digest in self.digests.items()
-            if name.startswith(prefix)
-        }
+        kept = filter(methodcaller("startswith", prefix), self.digests)
+        artifacts = {path[len(prefix) :]: self.digests[path] for path in kept}
         self.write(layout.ARTIFACTS_LIST, checksums.listing(artifacts).encode("ascii"))
         self.digests[layout.STATUS] = sha256(data).hexdigest()
         self.listed = checksums.listing(self.digests).encode("ascii")

@@ -80,6 +80,10 @@ class Ended(Struct, frozen=True):
     unkillable: tuple[Process, ...] = ()
 
 
+# By itself, with code 0, and nothing was left.
+WELL_ENDED = Ended(0, None, None)
+
+
 class _Wake(Enum):
     EXIT = 1
     ORDER = 2
@@ -385,7 +389,7 @@ class Supervisor:
         """Be woken by the exit of these, or of some of them when they are many."""
         watched = self._watched
         wanted = pids[:_WATCHED]
-        for pid in [pid for pid in watched if pid not in wanted]:
+        for pid in watched.keys() - wanted:
             fd = watched.pop(pid)
             if fd is not None:
                 self._exit_fds.discard(fd)
