@@ -369,12 +369,11 @@ class TaskTree:
 
     def _own_paths(self) -> list[str]:
         """What lies in zf's own folders, whatever wrote it."""
-        return [
-            f"{folder}/{name}"
-            for folder, fd in self._fds.items()
-            if folder != layout.ARTIFACTS
-            for name in os.listdir(fd)
-        ]
+        paths: list[str] = []
+        for folder, fd in self._fds.items():
+            if folder != layout.ARTIFACTS:
+                paths += map(f"{folder}/".__add__, os.listdir(fd))
+        return paths
 
     def _claim(self, data: bytes) -> None:
         folder, _, name = layout.STATUS.partition("/")
