@@ -7,7 +7,7 @@ import time
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
-from operator import attrgetter, methodcaller
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import error_text
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
-    from zf.work.environment import StepEnvironment
     from zf.work.limits import limits
     from zf.work.limits.limits import Limits
     from zf.work.probes import probing
@@ -73,7 +72,6 @@ else:
 
 # Has no state, so one is enough.
 _NO_CONTEXT = nullcontext()
-_variables_of = attrgetter("env")
 _bytes = methodcaller("encode", "utf-8", "surrogateescape")
 
 
@@ -116,15 +114,7 @@ class Attempt:
         self._meter = meter_of(context, task, outcome.attempt)
         held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
         self._env = context.outside.build(task, self._own_variables(), held)
-        # Of the commands that have variables of their own, by the names of their files.
-        self._own: dict[str, StepEnvironment] = {}
-        if any(map(_variables_of, task.steps + task.cleanup)):
-            self._own = {
-                f"{kind}-{index}": self._env.of_step(step)
-                for kind, steps in (("step", task.steps), ("cleanup", task.cleanup))
-                for index, step in enumerate(steps)
-                if step.env
-            }
+        self._own = self._env.of_commands(task)
         self._secrets = context.outside.secrets(task, self._env, self._own.values())
         self._redactor = StreamRedactor(self._secrets)
         env = self._env.values, self._env.recorded, self._env.hidden

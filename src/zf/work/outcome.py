@@ -22,7 +22,7 @@ from zf.work.control import Stop
 from zf.work.results import measures
 from zf.work.steps import End, cleanup_end, named, own_end, processes
 from zf.work.supervise.processes import Process
-from zf.work.supervise.supervisor import WELL_ENDED, Ended
+from zf.work.supervise.supervisor import Ended
 
 if TYPE_CHECKING:
     from zf.model import Task
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from zf.work.results.reports import Tests
 
 EXIT_TIMEOUT = int(Exit.TIMEOUT)
+# How a step ends that leaves nothing to judge: by itself, with code 0, and nothing was left.
+_WELL = Ended(0, None, None)
 # Of the command line of a process that was left behind.
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
@@ -115,7 +117,7 @@ class Outcome(Struct):
 
     def take_step(self, step: int, ended: Ended) -> Status:
         """Judge a step by how its tree ended; the word for what became of the step itself."""
-        if ended == WELL_ENDED:  # as most do
+        if ended == _WELL:  # as most do
             return Status.SUCCESS
         where = self._where(step)
         if ended.stop is not None and ended.stop.cause is not Cause.STEP_TIMEOUT:

@@ -80,10 +80,6 @@ class Ended(Struct, frozen=True):
     unkillable: tuple[Process, ...] = ()
 
 
-# By itself, with code 0, and nothing was left.
-WELL_ENDED = Ended(0, None, None)
-
-
 class _Wake(Enum):
     EXIT = 1
     ORDER = 2
