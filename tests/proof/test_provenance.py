@@ -708,6 +708,17 @@ def test_a_clean_tree_takes_few_processes(repo, tmp_path):
         log.unlink()
 
 
+def test_new_files_alone_are_no_question_for_a_diff(repo, tmp_path):
+    environ, log = _counting(tmp_path)
+    (repo / "new.txt").write_text("new\n")
+    before = Source.look(str(repo), environ=environ)
+    assert before.facts["diff_sha256"] == hashlib.sha256(b"? new.txt\0").hexdigest()
+    assert changed(before) is False
+    assert "--binary" not in log.read_text()
+    (repo / "a.txt").write_text("changed\n")
+    assert changed(before) is True
+
+
 @pytest.mark.parametrize("how", ["content", "mode", "new", "gone", "link", "quiet"])
 def test_one_question_finds_every_change_of_a_clean_tree(repo, how):
     (repo / "kept.txt").write_text("as it was\n")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
     from zf.plan.inputs import arguments, given
     from zf.proof.source.early_look import Looking
-    from zf.work.caching.use import Caching
+    from zf.work.caching.lookup import Caching
     from zf.work.walls.shield import Grounds
 else:  # few runs have any
     arguments = lazy.module("zf.plan.inputs.arguments")
@@ -127,13 +127,16 @@ class RunRequest(Struct, frozen=True):
 
     def caching(self) -> Caching | None:
         """How earlier results come to count; None where none does."""
-        if not self.settings.cached.value or not any(t.cache for t in self.plan.tasks.values()):
+        count = sum(1 for task in self.plan.tasks.values() if task.cache)
+        if not (self.settings.cached.value and count):
             return None
-        import zf.audit.verify  # noqa: F401, PLC0415 - once, before workers are forked
-        from zf.work.caching.use import Caching  # noqa: PLC0415 - not without one
+        from zf.work.caching.lookup import Caching  # noqa: PLC0415 - not without one
 
         if self.settings.sign.value and self.trust is None:
             return None  # nothing says whose signature would count
+        if count > (os.cpu_count() or 1):
+            # Once, before workers are forked; where there are few, they have the time themselves.
+            import zf.work.caching.ready  # noqa: F401, PLC0415
 
         return Caching(look_up=True, trust=self.trust)
 

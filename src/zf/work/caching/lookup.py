@@ -158,6 +158,22 @@ class Lookup:
         return _Verified("", found.result["head"], found.own, found.tasks)
 
 
+class Caching(Struct):
+    """What the tasks of a run that say `cache` do: whether results are looked up, and which keys
+    must have signed them.
+    """
+
+    look_up: bool = False
+    trust: Trust | None = None
+    lookups: dict[str, Lookup] = field(default_factory=dict)
+
+    def lookup(self, proofs: str) -> Lookup:
+        """One for each process, as a run is verified once for all that it looks up."""
+        if proofs not in self.lookups:
+            self.lookups[proofs] = Lookup(proofs, self.trust)
+        return self.lookups[proofs]
+
+
 def _record(run_dir: str, task: str) -> dict[str, Any] | None:
     """What a sealed run recorded of the task's key, not trusted yet."""
     if not os.path.lexists(f"{run_dir}/{task}/{CACHE}"):

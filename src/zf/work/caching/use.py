@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import error_text, printable
 from zf.events import Cached, CacheMissed, Status
-from zf.lean.records import Struct, field
+from zf.lean.records import Struct
 from zf.model import RESERVED_ENV, Task
 from zf.proof.layout import ARTIFACTS, CACHE, OUTPUTS
 from zf.proof.lines import object_lines
@@ -23,29 +23,12 @@ from zf.work.caching.restore import NotRestoredError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zf.audit.authentic import Trust
     from zf.proof.tree.store import TaskTree
     from zf.work.environment import Environment, Outside
     from zf.work.outcome import Outcome
 
 # What tools print beyond this is no version.
 MAX_TOOL_BYTES = 64 * 1024
-
-
-class Caching(Struct):
-    """What the tasks of a run that say `cache` do: whether results are looked up, and which keys
-    must have signed them.
-    """
-
-    look_up: bool = False
-    trust: Trust | None = None
-    lookups: dict[str, Lookup] = field(default_factory=dict)
-
-    def lookup(self, proofs: str) -> Lookup:
-        """One for each process, as a run is verified once for all that it looks up."""
-        if proofs not in self.lookups:
-            self.lookups[proofs] = Lookup(proofs, self.trust)
-        return self.lookups[proofs]
 
 
 class Around(Struct, frozen=True):
