@@ -36,13 +36,11 @@ from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
 from zf.report.facts import Facts, Fold
 from zf.run import opening, sealing
-from zf.run.engine import Engine
 from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
 from zf.run.schedule.orders import Order, runs_here
-from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.run.triggered import triggered
 from zf.tracing import TRACEPARENT, Trace
@@ -52,13 +50,16 @@ from zf.work.worker import Shared
 
 if TYPE_CHECKING:
     from zf.engines.places import Places
-    from zf.run import extending, outputs, recover
+    from zf.run import engine, extending, outputs, recover
     from zf.run.gates import box as gates
     from zf.run.gates import told as facts_for_handlers
     from zf.run.gates.gate import Gate
+    from zf.run.schedule.scheduler import Scheduler
     from zf.work.services import phase as beside
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
+    # Workers get ready while this is imported, and have no use for it.
+    engine = lazy.module("zf.run.engine")
     extending = lazy.module("zf.run.extending")
     facts_for_handlers = lazy.module("zf.run.gates.told")
     outputs = lazy.module("zf.run.outputs")
@@ -260,7 +261,7 @@ def _conduct(
     ):
         if pool.beside is not None:
             pool.beside.interrupt_fd = inbox.fileno()
-        exit_code = Engine(
+        exit_code = engine.Engine(
             start.scheduler,
             places,
             recorder,
@@ -282,10 +283,12 @@ def _conduct(
         if not places.is_idle:
             places.close()
         # Nothing that a task started runs any more; git looks while the disk works and the workers
-        # go.
+        # go, for which nothing waits until all is sealed.
+        pool.dismiss()
         source_changed = looks.enter_context(start.looking_again(inbox))
         recorder.commit()
-        places.close()
+        if places is not pool:
+            places.close()
         if is_given_up:
             recorder.close()
             return None

@@ -27,7 +27,6 @@ from zf.run.host.machine import available
 from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts, facts_for_steps
 from zf.run.schedule.orders import Limits, Throttle
-from zf.run.schedule.scheduler import Scheduler
 from zf.settings import RunOptions, Settings
 from zf.tracing import Trace
 from zf.typed import ALWAYS, NEVER
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
     from zf.plan.inputs import arguments, given
     from zf.proof.source.early_look import Looking
+    from zf.run.schedule.scheduler import Scheduler
     from zf.work.caching.lookup import Caching
     from zf.work.walls.shield import Grounds
 else:  # few runs have any
@@ -193,6 +193,8 @@ class RunRequest(Struct, frozen=True):
         """A scheduler for it; `about` is run.json, `decided` are the conditions answered before;
         `joined` are instances that joined its plan.
         """
+        from zf.run.schedule.scheduler import Scheduler  # noqa: PLC0415 - as the engine, in launch
+
         contexts = self.contexts(about, chain(self.plan.tasks.values(), joined))
         scheduler = Scheduler(self.plan, self.limits, contexts, decided)
         asked = [need for need in self.plan.upstream if scheduler.asks_for_outputs_of(need)]
