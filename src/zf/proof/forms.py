@@ -48,8 +48,6 @@ _FILES = tuple(
         ("", f"{layout.ATTEST}/test-result.json", "test-result"),
     )
 )
-# The events of an attempt that begins and ends.
-_ATTEMPT = ("attempt_started", "attempt_ended")
 # What these patterns ask for, in words.
 _CALLED = {
     f"^{ID_PATTERN}$": "an id",
@@ -86,15 +84,6 @@ def problems(form: str, value: Any) -> list[str]:
     if _is_deep(value):
         return ["it is nested too deeply"]
     return _told(_validator(file), value)
-
-
-def get_ready() -> None:
-    """Make what is asked of every run: 10 of the 20 ms that verifying a small one takes."""
-    for form in ("run", "plan", "recorded-task", "commands", "step", "status"):
-        _validator(f"{form}.schema.json")
-        _versions(form)
-    for kind in ("run_started", "phase_started", "phase_ended", "run_ended", *_ATTEMPT):
-        _validator_of(kind, "event.schema.json")
 
 
 def event_problems(event: Mapping[str, Any], version: str | None) -> list[str]:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from zf.run.gates import told as facts_for_handlers
     from zf.run.gates.gate import Gate
     from zf.run.schedule.scheduler import Scheduler
+    from zf.work.caching.lookup import Caching
     from zf.work.services import phase as beside
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
@@ -99,6 +100,11 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     opening.refuse_impossible(request)
     opening.refuse_unset(request)
     request = opening.able(request)
+    with request.looking_up() as caching:
+        return _launch(request, command, caching)
+
+
+def _launch(request: RunRequest, command: Sequence[str], caching: Caching | None) -> Launched:
     known = Known()
     # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
     # runs say how long its tasks will take.
@@ -112,7 +118,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     with (
         listening() as inbox,
         opening.claimed(proofs, request.run) as lock_fd,
-        closing(_pool(request, known, _first_starts(request))) as pool,
+        closing(_pool(request, known, caching, _first_starts(request))) as pool,
     ):
         inbox.open_to_others(*lock.orders_paths(proofs, request.run))
         source = request.source(inbox)
@@ -228,7 +234,7 @@ def _go_on(request: RunRequest, *, is_given_up: bool = False) -> Launched | None
         trace = Trace(run, begun.trace_id, begun.traceparent)
         request = replace(request, trace=trace)
         start = _start_again(request, journal, reading, tasks, is_given_up=is_given_up)
-        pool = _pool(request, known)
+        pool = _pool(request, known, request.caching())
         for event in joined:
             pool.extend(event.base, event.instances)
         pool.facts = request.facts_for_steps(start.about, tasks.values())
@@ -312,7 +318,7 @@ def _conduct(
 # Workers, and what else the engine is given.
 
 
-def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
+def _pool(request: RunRequest, known: Known, caching: Caching | None, first: int = 0) -> Pool:
     shared = Shared(
         place=request.place(),
         run_dir=request.run_dir,
@@ -325,7 +331,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         aside=lock.aside_path(request.flow.proofs, request.run),
         shield=request.shield(),
         trace=request.trace,
-        caching=request.caching(),
+        caching=caching,
         terminal=request.terminal,
         container_engine=request.settings.container_engine.value,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -136,9 +137,25 @@ class RunRequest(Struct, frozen=True):
             return None  # nothing says whose signature would count
         if count > (os.cpu_count() or 1):
             # Once, before workers are forked; where there are few, they have the time themselves.
-            import zf.work.caching.ready  # noqa: F401, PLC0415
+            import zf.audit.verify  # noqa: PLC0415
+            import zf.work.caching.attempt  # noqa: F401, PLC0415
 
         return Caching(look_up=True, trust=self.trust)
+
+    @contextmanager
+    def looking_up(self) -> Iterator[Caching | None]:
+        """The same for a new run. What the first task most likely asks for is verified meanwhile,
+        by a process that is forked before there is anything that it must not have.
+        """
+        caching = self.caching()
+        if caching is None:
+            yield None
+            return
+        with closing(caching):
+            level, tasks = self.plan.level, self.plan.tasks.values()
+            if first := next((task.id for task in tasks if task.cache and not level[task.id]), ""):
+                caching.begin(self.flow.proofs, first)
+            yield caching
 
     def weighed(self, rows: Sequence[dict[str, Any]], earlier: Durations) -> Self:
         """The same, with how long its tasks are expected to take, which is written into the `rows`

@@ -115,10 +115,8 @@ class Worker:
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
         outside = Outside(shared.environ, shared.project, shared.inputs, shared.redactor.secrets)
-        if early and shared.caching is not None:
-            from zf.work.caching.ready import get_ready  # noqa: PLC0415 - the kernel has it wait
-
-            get_ready(os.path.dirname(shared.run_dir))
+        if shared.caching is not None:
+            shared.caching.get_ready(early=early)  # while the kernel has it wait
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()

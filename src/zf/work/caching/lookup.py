@@ -15,14 +15,20 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import ZfError
 from zf.events import Status
 from zf.lean.records import Struct, field
+from zf.model import is_valid_id
 from zf.proof import checksums, read
-from zf.proof.layout import ARTIFACTS, CACHE, MANIFEST, TASK_LIST
+from zf.proof.layout import ARTIFACTS, CACHE, MANIFEST, PLAN, TASK_LIST
 from zf.proof.tree.contents import checked_artifacts
 from zf.work.caching import parts
+from zf.work.caching.beforehand import Verifying
 from zf.work.caching.parts import Change, Parts
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
+
+# The plan.json of a run that is verified before anything asks for it: a larger one would cost more
+# than it can save where nothing does.
+_SMALL_BYTES = 64 * 1024
 
 
 class Origin(Struct, frozen=True):
@@ -81,9 +87,12 @@ class Lookup:
     looks up. With `trust`, only what a trusted key has signed counts.
     """
 
-    def __init__(self, proofs: str, trust: Trust | None = None) -> None:
+    def __init__(
+        self, proofs: str, trust: Trust | None = None, verifying: Verifying | None = None
+    ) -> None:
         self._proofs = proofs
         self._trust = trust
+        self._verifying = verifying
         self._verified: dict[str, _Verified] = {}
 
     def newest(self, task: str) -> dict[str, Any]:
@@ -137,19 +146,24 @@ class Lookup:
         return Origin(run, task, verified.head, folder, record, names, task_sha256)
 
     def _verify(self, run: str) -> _Verified:
-        from zf.audit.authentic import NO_TRUST  # noqa: PLC0415 - 60 ms, where there is a candidate
-        from zf.audit.findings import State  # noqa: PLC0415 - likewise
-        from zf.audit.verify import verify  # noqa: PLC0415 - likewise
-
         run_dir = f"{self._proofs}/{run}"
+        wanted = {"INTACT", "COMPLETE"} | ({"AUTHENTIC"} if self._trust else set())
         try:
             read.keep(run_dir)
+            begun = self._verifying
+            if begun is not None and begun.run_dir == run_dir:
+                self._verifying, sound = None, begun.sound()
+                if sound is not None and wanted <= {*sound.passed}:
+                    return _Verified("", sound.head, sound.own, sound.tasks)
+            from zf.audit.authentic import NO_TRUST  # noqa: PLC0415 - 20 ms, for a candidate
+            from zf.audit.findings import State  # noqa: PLC0415 - likewise
+            from zf.audit.verify import verify  # noqa: PLC0415 - likewise
+
             found = verify(run_dir, trust=self._trust or NO_TRUST)
         except FileNotFoundError:
             return _Verified("another zf has just removed it")
         except ZfError as error:
             return _Verified(f"it cannot be verified ({error})")
-        wanted = {"INTACT", "COMPLETE"} | ({"AUTHENTIC"} if self._trust else set())
         for verdict in found.verdicts:
             if verdict.name in wanted and verdict.state != State.PASSED:
                 told = next((f for f in found.findings if f.verdict == verdict.name), None)
@@ -166,12 +180,46 @@ class Caching(Struct):
     look_up: bool = False
     trust: Trust | None = None
     lookups: dict[str, Lookup] = field(default_factory=dict)
+    # Of the run that is most likely asked for first.
+    verifying: Verifying | None = None
+
+    def begin(self, proofs: str, task: str) -> None:
+        """Begin to verify the run whose result the task most likely has."""
+        if run := _likely(proofs, task):
+            self.verifying = Verifying.begin(f"{proofs}/{run}", self.trust)
+
+    def get_ready(self, *, early: bool) -> None:
+        """In a worker: what was begun is for one that is there from the start."""
+        if early:
+            import zf.work.caching.attempt  # noqa: F401, PLC0415 - an attempt will ask for it
+        else:
+            self.verifying = None
+
+    def close(self) -> None:
+        """End what was begun."""
+        if self.verifying is not None:
+            self.verifying.close()
 
     def lookup(self, proofs: str) -> Lookup:
         """One for each process, as a run is verified once for all that it looks up."""
         if proofs not in self.lookups:
-            self.lookups[proofs] = Lookup(proofs, self.trust)
+            self.lookups[proofs] = Lookup(proofs, self.trust, self.verifying)
         return self.lookups[proofs]
+
+
+def _likely(proofs: str, task: str) -> str:
+    """The run of the task's newest result, if it is soon verified: a guess by what lies there."""
+    for run in read.list_runs(proofs):
+        if (record := _record(f"{proofs}/{run}", task)) is None:
+            continue
+        origin = record.get("cached_from")
+        named = str(origin.get("run")) if isinstance(origin, dict) else ""
+        found = run if record.get("stored") is True else named
+        with suppress(OSError):
+            if is_valid_id(found) and os.stat(f"{proofs}/{found}/{PLAN}").st_size <= _SMALL_BYTES:
+                return found
+        break
+    return ""
 
 
 def _record(run_dir: str, task: str) -> dict[str, Any] | None:
