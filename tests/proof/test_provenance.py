@@ -713,9 +713,16 @@ def test_new_files_alone_are_no_question_for_a_diff(repo, tmp_path):
     (repo / "new.txt").write_text("new\n")
     before = Source.look(str(repo), environ=environ)
     assert before.facts["diff_sha256"] == hashlib.sha256(b"? new.txt\0").hexdigest()
-    assert changed(before) is False
     assert "--binary" not in log.read_text()
-    (repo / "a.txt").write_text("changed\n")
+    log.unlink()
+    assert changed(before) is False
+    assert len(log.read_text().splitlines()) <= 1
+    for path in ("a.txt", "newer.txt"):
+        (repo / path).write_text("changed\n")
+        assert changed(before) is True
+        git(repo, "clean", "-q", "-f", "newer.txt")
+        git(repo, "checkout", "-q", "--", "a.txt")
+    (repo / "new.txt").unlink()
     assert changed(before) is True
 
 

@@ -40,7 +40,9 @@ _UNTRACKED = (
     "-z",
     "--exclude-from",
 )
-# Prints nothing where the other two, and this takes half as long, would find no change.
+# How a change is told that is a new file, or a folder of them.
+_NEW = b"? "
+# Prints only new files where the other two, and this takes half as long, would find no others.
 _ANY_CHANGES = ("ls-files", "--modified", "--deleted", *_UNTRACKED[1:])
 _DIFF = (
     "diff",
@@ -203,7 +205,9 @@ def looking_again(
         any_changes = asked = diff = None
         if any(map(_is_tracked, before.changes)):
             diff = _ask_diff(asking, seen, inside)  # there will hardly be none now
-        if before.changes or before.submodules or before.lfs or before.converts:
+        new = [change.removeprefix(_NEW) for change in before.changes]
+        only_new = not before.changes or (at.commit is not None and diff is None)
+        if not only_new or before.submodules or before.lfs or before.converts:
             asked = _ask_inside(asking, seen, inside)
         else:
             rules = _write_rules(asking, seen, inside)
@@ -214,7 +218,8 @@ def looking_again(
                 seen.at = repository.head_commit(outside, head)
             if seen.at.commit != at.commit:
                 return seen
-            if any_changes is not None and not asking.finish(any_changes):
+            if any_changes is not None and _names(asking.finish(any_changes)) == new:
+                seen.changes, seen.diff_sha256 = before.changes, before.diff_sha256
                 seen.index, seen.index_ns = before.index, before.index_ns
             else:
                 now = asked or _ask_inside(asking, seen, inside)
@@ -304,8 +309,7 @@ def _hear_inside(
         if changes and (seen.lfs or seen.converts):
             changes = _without_conversions(asking, seen, changes)
         seen.changes += changes
-    new = sorted(path for path in asking.finish(untracked).split(b"\0") if path)
-    seen.changes += [b"? " + path for path in new]
+    seen.changes += [_NEW + path for path in _names(asking.finish(untracked))]
     seen.changes += _in_submodules(seen, environ, asking.ear)
     if seen.changes and not is_changed:
         seen.diff_sha256 = _digest(sha256(), seen.changes)
@@ -313,7 +317,11 @@ def _hear_inside(
 
 
 def _is_tracked(change: bytes) -> bool:
-    return not change.startswith(b"? ")
+    return not change.startswith(_NEW)
+
+
+def _names(out: bytes) -> list[bytes]:
+    return sorted(path for path in out.split(b"\0") if path)
 
 
 def _learn_times(asking: git.Asking, seen: Seen) -> None:
