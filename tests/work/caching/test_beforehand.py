@@ -61,13 +61,15 @@ def test_of_what_cannot_be_verified_nothing_is_said(earlier, tmp_path):
     begun.close()
 
 
-def test_a_run_that_it_vouches_for_is_not_verified_again(earlier, monkeypatch):
+def test_a_run_that_it_vouches_for_is_not_verified_again(earlier):
     proofs = str(earlier.root / "proofs")
     caching = Caching(look_up=True)
     caching.begin(proofs, "build")
-    found = caching.lookup(proofs)._verify("r1")
+    asked = []
+    found = caching.lookup(proofs)._verify("r1", lambda: asked.append("meanwhile"))
     caching.close()
-    alone = Lookup(proofs)._verify("r1")
+    alone = Lookup(proofs)._verify("r1", lambda: asked.append("alone"))
+    assert asked == ["meanwhile"]
     assert (found.why, found.head, found.own, found.lists) == (
         *("", alone.head),
         *(alone.own, alone.lists),
@@ -83,7 +85,7 @@ def test_what_it_does_not_vouch_for_is_verified_by_who_asks(earlier, how):
     earlier.proof("r1", "build/20-logs/step-0.log").write_text("another\n")
     if how == "changed":
         verifying = Verifying.begin(str(earlier.proof("r1")))
-    found = Lookup(proofs, None, verifying)._verify("r1")
+    found = Lookup(proofs, None, verifying)._verify("r1", lambda: None)
     verifying.close()
     assert "does not verify now" in found.why
 

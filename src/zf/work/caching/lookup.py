@@ -7,7 +7,7 @@ Proofs are all that is asked: there is no other store that could say something e
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -105,8 +105,16 @@ class Lookup:
                 return record
         return {}
 
-    def find(self, task: str, now: Parts, secret: Mapping[str, str]) -> Iterator[Origin | Missed]:
-        """Results with the same key, from the newest on; in the end why there are no more."""
+    def find(
+        self,
+        task: str,
+        now: Parts,
+        secret: Mapping[str, str],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Iterator[Origin | Missed]:
+        """Results with the same key, from the newest on; in the end why there are no more. Where
+        another process still verifies one, that is done `meanwhile`.
+        """
         nearest: Missed | None = None
         why = ""
         for run in read.list_runs(self._proofs):
@@ -118,18 +126,20 @@ class Lookup:
                     changed = tuple(parts.changes(now, secret, record))
                     nearest = Missed(_told(changed), run, changed)
                 continue
-            found = self._origin(run, task, record)
+            found = self._origin(run, task, record, meanwhile)
             if isinstance(found, Origin):
                 yield found
             else:
                 why = why or f"run {run} had the same key, but {found}"
         yield Missed(why) if why else nearest or Missed("no sealed run has a result of it")
 
-    def _origin(self, run: str, task: str, record: Mapping[str, Any]) -> Origin | str:
+    def _origin(
+        self, run: str, task: str, record: Mapping[str, Any], meanwhile: Callable[[], None]
+    ) -> Origin | str:
         """The result, or why it does not count."""
         verified = self._verified.get(run)
         if verified is None:
-            verified = self._verified[run] = self._verify(run)
+            verified = self._verified[run] = self._verify(run, meanwhile)
         if verified.why:
             return verified.why
         if verified.own.get(task) != Status.SUCCESS:
@@ -145,13 +155,14 @@ class Lookup:
             return "its record is not what it was"
         return Origin(run, task, verified.head, folder, record, names, task_sha256)
 
-    def _verify(self, run: str) -> _Verified:
+    def _verify(self, run: str, meanwhile: Callable[[], None]) -> _Verified:
         run_dir = f"{self._proofs}/{run}"
         wanted = {"INTACT", "COMPLETE"} | ({"AUTHENTIC"} if self._trust else set())
         try:
             read.keep(run_dir)
             begun = self._verifying
             if begun is not None and begun.run_dir == run_dir:
+                meanwhile()
                 self._verifying, sound = None, begun.sound()
                 if sound is not None and wanted <= {*sound.passed}:
                     return _Verified("", sound.head, sound.own, sound.tasks)

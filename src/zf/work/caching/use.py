@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import error_text, printable
@@ -73,7 +74,13 @@ class Use:
         if self._parts is None:
             return CacheMissed(task, attempt, "", self._around.hide(self.why_not))
         key, reason = self._parts.key, ""
-        for found in lookup.find(task, self._parts, self._secret):
+        there: list[Generated] = []
+
+        def meanwhile() -> None:
+            with suppress(UnusableError):  # which will be told if it comes to that
+                there.append(self._generated(whole=False))
+
+        for found in lookup.find(task, self._parts, self._secret, meanwhile):
             if isinstance(found, Missed):
                 if reason:  # it is of a result with this key, so what others changed is no matter
                     return CacheMissed(task, attempt, key, reason)
@@ -84,10 +91,11 @@ class Use:
                 ]
                 return CacheMissed(task, attempt, key, found.reason, found.run, changed)
             try:
+                now = there.pop() if there else self._generated(whole=False)
                 if bring_back:
-                    self._restore(found)
+                    self._restore(now, found)
                 else:
-                    restore.lacking(self._generated(whole=False), found)
+                    restore.lacking(now, found)
             except (NotRestoredError, UnusableError) as error:
                 reason = reason or self._around.hide(str(error))
             except OSError as error:
@@ -150,9 +158,9 @@ class Use:
             whole=whole,
         )
 
-    def _restore(self, origin: Origin) -> None:
+    def _restore(self, now: Generated, origin: Origin) -> None:
         root = self._around.root
-        if restore.generates(root, self._generated(whole=False), origin):
+        if restore.generates(root, now, origin):
             restore.generates(root, self._generated(whole=False), origin)
 
     def _made(self) -> parts.Parts:
