@@ -301,18 +301,18 @@ def _conduct(
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
-    if any(task.approval for task in pool.tasks.values()):
-        gates.clear(request.flow.proofs, request.run)
-    return sealing.end(
-        request,
-        recorder,
-        pool.known,
-        lock_fd,
-        exit_code=exit_code,
-        took_s=took_s,
-        blocked_sha256=blocked_sha256,
-        source_changed=changed,
-    )
+        if any(task.approval for task in pool.tasks.values()):
+            gates.clear(request.flow.proofs, request.run)
+        return sealing.end(
+            request,
+            recorder,
+            pool.known,
+            lock_fd,
+            exit_code=exit_code,
+            took_s=took_s,
+            blocked_sha256=blocked_sha256,
+            source_changed=changed,
+        )
 
 
 # Workers, and what else the engine is given.
