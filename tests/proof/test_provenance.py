@@ -910,3 +910,20 @@ def test_tags_are_found_wherever_git_keeps_them(repo):
     assert describe(repo)["tag"] == "v1"
     git(repo, "pack-refs", "--all")
     assert describe(repo)["tag"] == "v1"
+
+
+@pytest.mark.parametrize("header", ["fully-peeled", "peeled"])
+def test_tags_are_told_without_a_git_where_one_file_has_all_of_them(repo, tmp_path, header):
+    git(repo, "tag", "old")
+    git(repo, "commit", "-q", "--allow-empty", "-m", "more")
+    git(repo, "tag", "-a", "-m", "x", "b/annotated")
+    git(repo, "tag", "a-plain")
+    git(repo, "branch", "no-tag")
+    told = git(repo, "for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags")
+    git(repo, "pack-refs", "--all", "--prune")
+    packed = repo / ".git/packed-refs"
+    packed.write_text(packed.read_text().replace(" fully-peeled ", f" {header} ", 1))
+    environ, log = _counting(tmp_path)
+    seen = Source.look(str(repo), environ=environ).seen
+    assert seen.tags == tuple(told.splitlines()) == ("a-plain", "b/annotated")
+    assert ("for-each-ref" in log.read_text()) == (header == "peeled")
