@@ -138,7 +138,7 @@ class _Clients:
         self._thread.start()
 
     def _read(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        os.nice(5)  # of this thread alone, on Linux
         # One for all: to have a new one for each reading took longer than to read.
         room = memoryview(bytearray(256 * 1024))
         while self._tails and not self._closing:
