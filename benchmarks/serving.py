@@ -113,9 +113,9 @@ def _until_ready(server: _Server) -> None:
 class _Clients:
     """Those who follow a run: some read all of it, the others nothing.
 
-    One thread stands for all of them, at a lower priority. It reads everything, but looks at no more
-    of it than it has to, and is not woken by each piece: others' machines are no part of what is
-    measured.
+    One thread stands for all of them, at a lower priority. It reads everything, but looks at no
+    more of it than it has to, and is not woken by each piece: others' machines are no part of what
+    is measured.
     """
 
     def __init__(self, server: _Server, reading: int, mute: int) -> None:
