@@ -94,18 +94,18 @@ WRITTEN = _schema(
 )
 
 
-def _is_scalar(value: object) -> object:
-    if isinstance(value, (str, bool, int, float)):
-        return value
-    raise PydanticCustomError("scalar_type", "not a single value")
-
-
-# A text, a number or a boolean: what is meant is the text in the file.
+# A text, a number or a boolean: what is meant is the text in the file. Nothing is asked that is
+# written in Python, as every variable comes here.
 SCALAR = _schema(
-    "function-before",
-    function={"type": "no-info", "function": _is_scalar},
-    schema=_schema(
+    "json-or-python",
+    json_schema=_schema(
         "any", metadata={"pydantic_js_updates": {"type": ["string", "number", "boolean"]}}
+    ),
+    python_schema=_schema(
+        "custom-error",
+        schema=_schema("is-instance", cls=(str, bool, int, float)),
+        custom_error_type="scalar_type",
+        custom_error_message="not a single value",
     ),
 )
 

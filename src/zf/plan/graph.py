@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, Literal, Self
 
 from zf.errors import Problem
@@ -52,6 +53,14 @@ class PlannedPhase(Struct, frozen=True):
     # needs the one before it.
     needs: tuple[str, ...] | None = None
     max_jobs: int | None = None
+
+
+# What a row has only of tasks with something of this.
+_of_some = attrgetter(
+    *("arguments", "outputs", "log_tail", "resources", "concurrency", "base", "matrix_from"),
+    *("on_end", "max_parallel", "start_after_s", "approval", "origins"),
+)
+_NONE_OF_THEM = _of_some(Task("", "", ()))
 
 
 class Plan(Struct, frozen=True):
@@ -115,7 +124,7 @@ class Plan(Struct, frozen=True):
 
     def row(self, task: Task) -> dict[str, Any]:
         """What it says of one of its tasks."""
-        return {
+        row = {
             "id": task.id,
             "title": task.title,
             "phase": task.phase,
@@ -132,7 +141,15 @@ class Plan(Struct, frozen=True):
             "level": self.level[task.id],
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
-            **({"weight_s": self.weight_s[task.id]} if task.id in self.weight_s else {}),
+        }
+        if task.id in self.weight_s:
+            row["weight_s"] = self.weight_s[task.id]
+        return row if _of_some(task) == _NONE_OF_THEM else row | self._row_of_some(task)
+
+    @staticmethod
+    def _row_of_some(task: Task) -> dict[str, Any]:
+        """What only some tasks have, where this one has it."""
+        return {
             **({"arguments": True} if task.arguments else {}),
             **({"outputs": list(task.outputs)} if task.outputs else {}),
             **({} if task.log_tail is None else {"log_tail": task.log_tail}),

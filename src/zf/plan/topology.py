@@ -40,6 +40,8 @@ def shortest_cycles(needs: _Edges) -> Iterator[list[str]]:
 
     A cycle starts with its smallest name; each name needs the next, the last needs the first.
     """
+    if _leads_up(needs):
+        return
     levels = levels_of(needs)
     if len(levels) == len(needs):
         return
@@ -51,6 +53,18 @@ def shortest_cycles(needs: _Edges) -> Iterator[list[str]]:
         if cycle:
             start = cycle.index(min(cycle))
             yield cycle[start:] + cycle[:start]
+
+
+def _leads_up(needs: _Edges) -> bool:
+    """Whether all needs stand above the names that need them, as in most projects: there is no
+    cycle then. Looked at first, as it takes a tenth of the time that the levels take.
+    """
+    above: set[str] = set()
+    for name, needed in needs.items():
+        if not above.issuperset(needed):
+            return False
+        above.add(name)
+    return True
 
 
 def shown(parts: Sequence[str], between: str = " -> ") -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError, printable
 from zf.events import from_json
@@ -61,6 +61,18 @@ class GrowingJournal:
 
     def more(self) -> Iterator[Line]:
         """The lines written since the last call; none any more after one that is damaged."""
+        for data in self.objects():
+            try:
+                line = Line(data["seq"], data["wall"], data["mono"], from_json(data))
+            except (ValueError, TypeError):
+                self._chain = None
+                return
+            yield line
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """The same as the objects that the lines are, whether or not they are events: for what
+        passes them on.
+        """
         while self._chain is not None:
             self._stream.seek(self._offset)
             raw = self._stream.readline(MAX_LINE_BYTES + 1)
@@ -69,11 +81,10 @@ class GrowingJournal:
             self._offset += len(raw)
             try:
                 data = self._chain.accept(raw[:-1])
-                line = Line(data["seq"], data["wall"], data["mono"], from_json(data))
-            except (ValueError, TypeError):
+            except ValueError:
                 self._chain = None
                 return
-            yield line
+            yield data
 
 
 class AttemptLog:

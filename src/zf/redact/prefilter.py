@@ -58,6 +58,8 @@ class Prefilter(Generic[_S]):
     def is_clean(self, text: bytes) -> bool:
         """Whether there is surely nothing in it; False means nothing."""
         view = memoryview(text)
+        if len(text) <= STEP_BYTES:
+            return not self._may_hold(view, 0, STEP_BYTES)
         return not any(
             self._may_hold(view, start, STEP_BYTES) for start in range(0, len(text), STEP_BYTES)
         )

@@ -184,7 +184,7 @@ def _texts(task: Task) -> list[str]:
         texts += (one.run, one.image, one.ready)
     for globs in task.reports.values():
         texts += globs
-    for step in (*task.steps, *task.cleanup):
+    for step in task.steps + task.cleanup:
         texts += (step.name, step.run)
         if step.env or step.shell or step.workdir or step.condition:
             texts += (*step.env.values(), *step.shell, step.workdir, step.condition)

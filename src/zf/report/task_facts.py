@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -141,28 +142,25 @@ class TaskFacts(Struct):
     def planned(cls, row: Mapping[str, Any]) -> Self:
         """What a row of plan.json says of it. Raises KeyError or TypeError for what is none."""
         needs = row["needs"]
+        name, title, phase, file, line, timeout_s = _of_all(row)
         task = cls(
-            id=row["id"],
-            title=row["title"],
-            phase=row["phase"],
-            file=row["file"],
-            line=row["line"],
-            timeout_s=row["timeout_s"],
+            name,
+            title,
+            phase,
+            file,
+            line,
+            timeout_s,
             needs=tuple([need["task"] for need in needs]),
             strict=tuple([need["task"] for need in needs if need["require"] == "success"]),
             steps=row["steps"],
-            optional=tuple([need["task"] for need in needs if need["optional"]]),
-            log_tail=row.get("log_tail"),
             parallel_safe=row["parallel_safe"],
-            resources=row.get("resources", NOTHING),
-            group=row.get("concurrency", ""),
-            base=row.get("base", ""),
-            matrix=row.get("matrix", NOTHING),
-            max_parallel=row.get("max_parallel"),
-            is_handler="on_end" in row,
-            start_after_s=row.get("start_after_s", 0.0),
-            weight_s=row.get("weight_s"),
         )
+        if needs:
+            task.optional = tuple([need["task"] for need in needs if need["optional"]])
+        for key in row.keys() & _OF_SOME:
+            setattr(task, "group" if key == "concurrency" else key, row[key])
+        if "on_end" in row:
+            task.is_handler = True
         if "matrix_from" in row:
             task.listed_by = listed_by(row["matrix_from"])
         return task
@@ -260,6 +258,12 @@ class TaskFacts(Struct):
         self.probes = {**self.probes, probe.result: self.probes.get(probe.result, 0) + 1}
 
 
+# What every row of plan.json begins a task with, and what only some rows have.
+_of_all = itemgetter("id", "title", "phase", "file", "line", "timeout_s")
+_OF_SOME = {
+    *("log_tail", "resources", "concurrency", "base", "matrix", "max_parallel"),
+    *("start_after_s", "weight_s"),
+}
 # What an attempt's end says of its task.
 _END = (
     *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),

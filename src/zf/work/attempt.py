@@ -70,6 +70,8 @@ else:
     terminal = lazy.module("zf.work.terminal")
     walls = lazy.module("zf.work.walls.around")
 
+# Has no state, so one is enough.
+_NO_CONTEXT = nullcontext()
 _bytes = methodcaller("encode", "utf-8", "surrogateescape")
 
 
@@ -112,13 +114,7 @@ class Attempt:
         self._meter = meter_of(context, task, outcome.attempt)
         held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
         self._env = context.outside.build(task, self._own_variables(), held)
-        # Of the commands that have variables of their own, by the names of their files.
-        self._own = {
-            f"{kind}-{index}": self._env.of_step(step)
-            for kind, steps in (("step", task.steps), ("cleanup", task.cleanup))
-            for index, step in enumerate(steps)
-            if step.env
-        }
+        self._own = self._env.of_commands(task)
         self._secrets = context.outside.secrets(task, self._env, self._own.values())
         self._redactor = StreamRedactor(self._secrets)
         env = self._env.values, self._env.recorded, self._env.hidden
@@ -390,7 +386,7 @@ class Attempt:
 
         def once(meanwhile: Callable[[], None] | None = None) -> Ended:
             wall = self._behind(env, file.seen if file else "", on=on is not None)
-            with file or nullcontext():
+            with file or _NO_CONTEXT:
                 leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
                 return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
 
@@ -403,7 +399,7 @@ class Attempt:
         """What a command is on, if it is a step of a task that has the terminal."""
         if self.outcome.interactive and command.kind == "step":
             return terminal.for_step(capture, command.label)
-        return nullcontext()
+        return _NO_CONTEXT
 
     def _behind(
         self, values: Mapping[str, str], script: str | None = None, *, on: bool = False

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import translate
 from hashlib import sha256
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from zf.inputs import Inputs, known_to, text_of, variable
@@ -142,7 +143,20 @@ class Environment(Struct, frozen=True):
             self.values[TRACEPARENT] = traceparent
         return {**self.values, **own} if own else self.values
 
-    def of_step(self, step: Step) -> StepEnvironment:
+    def of_commands(self, task: Task) -> dict[str, StepEnvironment]:
+        """What those commands add to it that have variables of their own, by the names of their
+        files.
+        """
+        if not any(map(_variables_of, task.steps + task.cleanup)):
+            return {}
+        return {
+            f"{kind}-{index}": self._of_step(step)
+            for kind, steps in (("step", task.steps), ("cleanup", task.cleanup))
+            for index, step in enumerate(steps)
+            if step.env
+        }
+
+    def _of_step(self, step: Step) -> StepEnvironment:
         """What the step adds to it; a name in its values may be one of these variables."""
         seen = {k: v for k, v in self.values.items() if k not in _UNSEEN}
         found = expand(step.env, seen.get)
@@ -162,6 +176,7 @@ class StepEnvironment(Struct, frozen=True):
         return {k: hide(v) if k in told else None for k, v in self.values.items()}
 
 
+_variables_of = attrgetter("env")
 _UNSEEN = frozenset({COOKIE, METRICS, OUTPUT, RUN_FACTS})
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from itertools import compress
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Exit, error_text, printable
@@ -29,11 +31,17 @@ if TYPE_CHECKING:
     from zf.work.results.reports import Tests
 
 EXIT_TIMEOUT = int(Exit.TIMEOUT)
+# How a step ends that leaves nothing to judge: by itself, with code 0, and nothing was left.
+_WELL = Ended(0, None, None)
 # Of the command line of a process that was left behind.
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
 _OF_ITS_PLACE = ("isolation", "container", "interactive", "services", "limits", "executor")
+_of_its_place = attrgetter(*_OF_ITS_PLACE)
+# What status.json takes of the last event, where it says it.
+_OF_ITS_EVENT = ("metrics", "outputs_sha256", "cached_from")
+_of_its_event = attrgetter(*_OF_ITS_EVENT)
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -109,6 +117,8 @@ class Outcome(Struct):
 
     def take_step(self, step: int, ended: Ended) -> Status:
         """Judge a step by how its tree ended; the word for what became of the step itself."""
+        if ended == _WELL:  # as most do
+            return Status.SUCCESS
         where = self._where(step)
         if ended.stop is not None and ended.stop.cause is not Cause.STEP_TIMEOUT:
             status = self.take_stop(step, ended.stop, ended.signal)
@@ -345,13 +355,12 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {n: v for n in _OF_ITS_PLACE if (v := getattr(self, n))}
+        values = _of_its_place(self)
+        told = dict(compress(zip(_OF_ITS_PLACE, values, strict=True), values))
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
-        for name in ("metrics", "outputs_sha256", "cached_from"):
-            if value := getattr(ended, name):
-                told[name] = value
-        return told
+        values = _of_its_event(ended)
+        return told | dict(compress(zip(_OF_ITS_EVENT, values, strict=True), values))
 
     def _told_notes(self) -> list[str]:
         """What is noted, in bounds, and of each list that was cut how long it was."""

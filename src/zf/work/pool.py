@@ -151,9 +151,11 @@ class Pool:
         before = self.known.task_sha256(task) if attempt > 1 else ""
         for line in self._extensions[handle.extensions :]:
             self._send(handle, line)
-        handle.extensions = len(self._extensions)
-        names = [need.task for need in needed(started.task, self.shared.joined)]
-        needs = self.known.lists_for_others(names) if names else NOTHING
+            handle.extensions += 1
+        needs = NOTHING
+        if started.task.needs:
+            names = [need.task for need in needed(started.task, self.shared.joined)]
+            needs = self.known.lists_for_others(names)
         facts = self.facts.get(task, NOTHING)
         told = self.tell_handler(task) if started.task.on_end else ""
         beside, phase = self.beside, started.task.phase

@@ -1,7 +1,9 @@
 """Journals that are followed, each once for all that look on."""
 
 import asyncio
+import json
 import shutil
+from hashlib import sha256
 
 import pytest
 
@@ -10,20 +12,30 @@ from zf.server.live.tails import Tails
 pytestmark = pytest.mark.xdist_group("served")
 
 
-def test_a_dead_run_that_was_resumed_is_followed_to_its_end(shared, tmp_path):
+async def over(tail):
+    """Wait until no line comes any more."""
+    news = asyncio.Event()
+    tail.watchers.add(news.set)
+    async with asyncio.timeout(60):
+        while not tail.over:
+            await news.wait()
+            news.clear()
+    tail.watchers.remove(news.set)
+
+
+@pytest.fixture
+def journal(shared, tmp_path):
+    """That of a run that can be written to."""
+    shutil.copytree(shared.project.root / "proofs/well", tmp_path / "well")
+    path = tmp_path / "well/events.jsonl"
+    path.chmod(0o644)
+    return path
+
+
+def test_a_dead_run_that_was_resumed_is_followed_to_its_end(journal, tmp_path):
     """Also while a client that takes nothing still has the end it was told before."""
-    whole = shared.project.root / "proofs/well"
-    run = tmp_path / "well"
-    shutil.copytree(whole, run)
-    journal = run / "events.jsonl"
-    journal.chmod(0o644)
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:2]))
-
-    async def over(tail):
-        async with asyncio.timeout(60):
-            while not tail.over:
-                await tail.growth().wait()
 
     async def followed():
         tails = Tails(str(tmp_path))
@@ -46,46 +58,69 @@ def test_a_dead_run_that_was_resumed_is_followed_to_its_end(shared, tmp_path):
     asyncio.run(followed())
 
 
-@pytest.mark.parametrize(("lookers", "pause_s"), [(1, 0.1), (200, 0.4), (5000, 0.5)])
+@pytest.mark.parametrize(("lookers", "pause_s"), [(1, 0.1), (80, 0.2), (5000, 0.5)])
 def test_a_quick_run_is_told_at_intervals_and_not_line_by_line(
-    shared, tmp_path, monkeypatch, lookers, pause_s
+    journal, tmp_path, monkeypatch, lookers, pause_s
 ):
     """Each piece goes to everyone who looks on, which takes time that the run could use."""
-    run = tmp_path / "well"
-    shutil.copytree(shared.project.root / "proofs/well", run)
-    journal = run / "events.jsonl"
-    journal.chmod(0o644)
     *rest, first = reversed(journal.read_bytes().splitlines(keepends=True))
     count = len(rest)
     journal.write_bytes(first)
-    slept, at_once = [], asyncio.sleep
 
     def writes():
         if rest:
             with journal.open("ab") as file:
                 file.write(rest.pop())
 
-    async def sleep(seconds):
-        slept.append(seconds)
-        await at_once(0)
-
-    async def followed():
-        tails = Tails(str(tmp_path))
-        tail = tails.attach("well")
-        tail.watchers |= {writes, *(lambda: None for _ in range(lookers - 1))}
-        async with asyncio.timeout(60):
-            while not tail.over:
-                await tail.growth().wait()
-        tails.detach(tail)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    asyncio.run(followed())
+    slept = followed(tmp_path, monkeypatch, writes, lookers)
     assert slept == pytest.approx([pause_s] * count)
 
 
-def test_a_piece_is_made_once_for_all_who_are_as_far(shared, tmp_path):
+def test_what_comes_after_silence_is_told_as_soon_to_many_as_to_one(journal, tmp_path, monkeypatch):
+    """It had to wait as long as what comes in a storm."""
+    *rest, first = reversed(journal.read_bytes().splitlines(keepends=True))
+    journal.write_bytes(first)
+    silent = 3
+
+    def writes():
+        # Each line after some looks that found nothing.
+        if rest and len(slept) % (silent + 1) == silent:
+            with journal.open("ab") as file:
+                file.write(rest.pop())
+
+    slept = []
+    count = len(rest)
+    followed(tmp_path, monkeypatch, lambda: None, 200, slept, writes)
+    assert slept == pytest.approx([0.5, *[0.1] * silent] * count)
+
+
+def followed(proofs, monkeypatch, told, lookers, slept=None, sleeps=lambda: None):
+    """How long the journal was left alone each time until its end; `told` is called when there are
+    new lines, `sleeps` before each time.
+    """
+    slept = [] if slept is None else slept
+    at_once = asyncio.sleep
+
+    async def sleep(seconds):
+        sleeps()
+        slept.append(seconds)
+        await at_once(0)
+
+    async def to_the_end():
+        tails = Tails(str(proofs))
+        tail = tails.attach("well")
+        # One more waits for the end.
+        tail.watchers |= {told, *(lambda: None for _ in range(lookers - 2))}
+        await over(tail)
+        tails.detach(tail)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(to_the_end())
+    return slept
+
+
+def test_a_piece_is_made_once_for_all_who_are_as_far(journal, tmp_path):
     """It was made for each of them: most of what 200 who follow a run cost."""
-    shutil.copytree(shared.project.root / "proofs/well", tmp_path / "well")
     made = []
 
     def make(number, lines):
@@ -95,13 +130,33 @@ def test_a_piece_is_made_once_for_all_who_are_as_far(shared, tmp_path):
     async def followed():
         tails = Tails(str(tmp_path))
         tail = tails.attach("well")
-        async with asyncio.timeout(60):
-            while not tail.over:
-                await tail.growth().wait()
+        await over(tail)
         for first in [*range(5)] * 20:
             piece, behind = tail.piece(first, make)
             assert (piece.split(b"\n"), behind) == (tail.lines(first), tail.count)
         assert made == [(first, tail.count - first) for first in range(5)]
+        tails.detach(tail)
+
+    asyncio.run(followed())
+
+
+def test_a_line_that_is_no_event_of_this_zf_is_passed_on(journal, tmp_path):
+    """A newer one may run beside this server: what it says is read by who understands it. The
+    stream of its run ended there.
+    """
+    *lines, last = journal.read_bytes().splitlines()
+    later = json.loads(last)
+    strange = {**later, "type": "something_new"}
+    lines.append(json.dumps(strange).encode())
+    later |= {"seq": later["seq"] + 1, "prev": sha256(lines[-1]).hexdigest()}
+    lines.append(json.dumps(later).encode())
+    journal.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    async def followed():
+        tails = Tails(str(tmp_path))
+        tail = tails.attach("well")
+        await over(tail)
+        assert (tail.ended, tail.lines(0)) == (True, lines)
         tails.detach(tail)
 
     asyncio.run(followed())

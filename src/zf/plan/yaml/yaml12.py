@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import operator
 from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from yaml.error import MarkedYAMLError
 from yaml.events import CollectionEndEvent, CollectionStartEvent
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean import lazy
 from zf.lean.records import Struct, field
+from zf.plan.yaml import nodes
+from zf.plan.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
     from zf.errors import Problem
@@ -38,15 +40,13 @@ KEY: Final = "[key]"
 
 
 class _Resolver:
-    """Tags for the composer: plain scalars stay open, everything else is what it looks like."""
+    """Tags for the composer: what is in quotes is text, everything else stays open."""
 
     # How many levels the composer may meet without danger.
     safe_levels = 1000
 
-    def resolve(self, kind: type[Node], _value: object, implicit: Any) -> str:
-        if kind is ScalarNode:
-            return _PLAIN if implicit[0] else _STR
-        return _SEQ if kind is SequenceNode else _MAP
+    def resolve(self, _kind: object, text: str | None, implicit: Any) -> str:
+        return _PLAIN if text is None or implicit[0] else _STR
 
     # Tags here do not depend on where a value stands, so there is nothing to do when the composer
     # enters a node and leaves it; functions written in C do that in a third of the time.
@@ -86,6 +86,10 @@ def _best_parser() -> type[Any]:
 
 
 _Parser = _best_parser()
+
+
+# Asks nothing that is written in Python: the style of a scalar says whether it is in quotes.
+_Quick = type("Quick", (_Parser,), {"resolve": "".format})
 
 
 class _TooDeep(Exception):  # noqa: N818 - never leaves this module
@@ -161,9 +165,18 @@ class Document(Struct):
 
 def read(source: Source, parser: type[Any] = _Parser) -> Document:
     """The file's value; problems of YAML itself are in `problems`, the rest was read past them."""
+    if parser is _Parser and not nodes.may_have_bare_tag(source.text):
+        found = _read(source, _Quick)
+        if not found.problems:
+            return found
+        # What was read past has no tags yet, and may be asked for them in messages.
+    return _read(source, parser)
+
+
+def _read(source: Source, parser: type[Any]) -> Document:
     try:
         root = _compose(source, parser)
-        walk = _Walk(source)
+        walk = _Walk(source, has_tags=parser is not _Quick)
         value = None if root is None else walk.value(root, 1)
     except _Refused as refusal:
         return Document(problems=[refusal.problem])
@@ -173,8 +186,11 @@ def read(source: Source, parser: type[Any] = _Parser) -> Document:
 def _compose(source: Source, parser: type[Any]) -> Node | None:
     text = source.text
     try:
-        reader = _watched(parser) if most_levels(text) > parser.safe_levels else parser
-        root: Node | None = reader(text).get_single_node()
+        is_watched = most_levels(text) > parser.safe_levels
+        if parser is _Quick and not is_watched:
+            return nodes.composed(parser(text))
+        reader = _watched(parser) if is_watched else parser
+        return nodes.recorded(reader(text).get_single_node())
     except _TooDeep:
         _refuse_depth(source, parser)
         raise AssertionError("the events are those of the nodes") from None
@@ -182,7 +198,6 @@ def _compose(source: Source, parser: type[Any]) -> Node | None:
         from zf.plan.yaml import syntax  # noqa: PLC0415 - only for messages
 
         raise _Refused(syntax.explain(source, error)) from None
-    return root
 
 
 def most_levels(text: str) -> int:
@@ -208,100 +223,111 @@ def _refuse_depth(source: Source, parser: type[Any]) -> None:
         if isinstance(event, CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _Refused(_too_deep(source, event))
+                from zf.plan.yaml import nested  # noqa: PLC0415 - of a bad file
+
+                raise _Refused(nested.too_deep(source, event))
         elif isinstance(event, CollectionEndEvent):
             depth -= 1
-
-
-def _too_deep(source: Source, place: Any) -> Problem:
-    return source.problem(
-        "ZF208",
-        f"values are nested more than {MAX_DEPTH} levels deep",
-        place.start_mark,
-        hint="no key of zf needs that",
-    )
 
 
 class _Walk:
     """Nodes -> values, once over everything, aliases expanded and counted."""
 
-    __slots__ = ("problems", "source", "values")
+    __slots__ = ("has_tags", "most", "problems", "source", "values")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, has_tags: bool) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.values = 0
+        self.most = max(MAX_VALUES, len(source.text) // _CHARS_A_VALUE)
+        self.has_tags = has_tags
 
     def value(self, node: Node, depth: int) -> Any:
-        kind = node.__class__
+        kind = type(node)
         if kind is ScalarNode:
-            tag = node.tag
-            if tag == _PLAIN:
+            return self._scalar(node)
+        return self._sequence(node, depth) if kind is SequenceNode else self._mapping(node, depth)
+
+    def _scalar(self, node: Any) -> Any:
+        tag = node.tag
+        if tag == _PLAIN:
+            if self.has_tags or not node.style:
                 text = node.value
                 return _core(text) if text in _WORDS or text[0] in _NUMERIC else text
-            return self._quoted(node) if tag == _STR else self._tagged(node)
-        self.values += len(node.value)
-        if depth > MAX_DEPTH or self.values > MAX_VALUES:
-            self._check_size(node, depth)
-        below = depth + 1
-        if kind is SequenceNode:
-            if node.tag != _SEQ:
-                self._unknown_tag(node)
-            return [self.value(item, below) for item in node.value]
-        if node.tag != _MAP:
-            self._unknown_tag(node)
-        return self._mapping(node, below)
+            node.tag = tag = _STR
+        return self._quoted(node) if tag == _STR else self._tagged(node)
 
-    def _mapping(self, node: Node, below: int) -> dict[str, Any]:
+    def _sequence(self, node: Node, depth: int) -> list[Any]:
+        items = node.value
+        self.values += len(items)
+        if depth > MAX_DEPTH or self.values > self.most:
+            self._refuse_size(node, depth)
+        if node.tag and node.tag != _SEQ:
+            self._unknown_tag(node)
+        below = depth + 1
+        found: list[Any] = []
+        for item in items:  # of few, as lists are, a comprehension takes longer
+            found.append(self.value(item, below))  # noqa: PERF401
+        return found
+
+    def _mapping(self, node: Node, depth: int) -> dict[str, Any]:
+        pairs = node.value
+        self.values += len(pairs)
+        if depth > MAX_DEPTH or self.values > self.most:
+            self._refuse_size(node, depth)
+        if node.tag and node.tag != _MAP:
+            self._unknown_tag(node)
+        below = depth + 1
         found: dict[str, Any] = {}
         again: list[Node] = []
         compound = False
-        for key_node, value_node in node.value:
+        for key_node, value_node in pairs:
             # What `value` says of plain text, which nearly every key is, and many a value.
-            key, value = key_node.value, value_node.value
-            if key_node.tag != _PLAIN or key in _WORDS or key[0] in _NUMERIC:
-                key = self.value(key_node, below)
-                if key.__class__ is not str:
-                    self._bad_key(key_node)
-                    compound = compound or not _is_scalar(key_node)
-                    continue
+            key = key_node.value
+            if type(key_node) is not ScalarNode or key_node.tag or key_node.style:
+                key = self._key(key_node, below)
+            elif key in _keys:
+                key = _keys[key]
+            elif key in _WORDS or key[0] in _NUMERIC:
+                key = self._key(key_node, below)
+            elif len(_keys) < _MOST_KNOWN:
+                key = _keys[key] = intern(key)
+            if key is None:
+                compound = compound or not _is_scalar(key_node)
+                continue
             if key in found:
                 again.append(key_node)
-            elif value_node.tag != _PLAIN:
-                found[key] = self.value(value_node, below)
-            elif value in _WORDS or value[0] in _NUMERIC:
-                found[key] = _core(value)
+                continue
+            kind = type(value_node)
+            if kind is MappingNode:
+                found[key] = self._mapping(value_node, below)
+            elif kind is SequenceNode:
+                found[key] = self._sequence(value_node, below)
+            elif value_node.tag or value_node.style:
+                found[key] = self._scalar(value_node)
             else:
-                found[key] = value
+                value = value_node.value
+                found[key] = _core(value) if value in _WORDS or value[0] in _NUMERIC else value
         if compound:  # so that what reads nodes finds keys that are texts
-            node.value = [(key, value) for key, value in node.value if _is_scalar(key)]
+            node.value = [(key, value) for key, value in pairs if _is_scalar(key)]
         if again:
             self._duplicates(node, again)
         return found
 
-    def _check_size(self, node: Node, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise _Refused(self._bottomless(node))
-        most = max(MAX_VALUES, len(self.source.text) // _CHARS_A_VALUE)
-        if self.values > most:
-            raise _Refused(
-                self.source.problem(
-                    "ZF208",
-                    f"the file holds more than {most} values, aliases counted at every use",
-                    node.start_mark,
-                    hint="write the value out where it is needed instead of multiplying aliases",
-                )
-            )
+    def _key(self, node: Node, below: int) -> str | None:
+        """A key that is no plain text, if it is text at all."""
+        key: Any = self.value(node, below)
+        if key.__class__ is str:
+            return key
+        self._bad_key(node)
+        return None
 
-    def _bottomless(self, node: Node) -> Problem:
-        if not _holds_itself(node):
-            return _too_deep(self.source, node)
-        return self.source.problem(
-            "ZF208",
-            "an alias stands inside the value it refers to",
-            node.start_mark,
-            hint="such a value has no end; write it out",
-        )
+    def _refuse_size(self, node: Node, depth: int) -> None:
+        from zf.plan.yaml import nested  # noqa: PLC0415 - of a bad file
+
+        if depth > MAX_DEPTH:
+            raise _Refused(nested.bottomless(self.source, node))
+        raise _Refused(nested.too_many(self.source, node, self.most))
 
     def _quoted(self, node: Node) -> str:
         text: str = node.value
@@ -350,26 +376,6 @@ def _is_scalar(node: Node) -> bool:
     return isinstance(node, ScalarNode)
 
 
-def _holds_itself(node: Node) -> bool:
-    """Whether following the node's parts leads back to it, without following any part twice."""
-    seen: set[int] = set()
-    waiting = [node]
-    while waiting:
-        for part in _parts(waiting.pop()):
-            if part is node:
-                return True
-            if id(part) not in seen:
-                seen.add(id(part))
-                waiting.append(part)
-    return False
-
-
-def _parts(node: Node) -> list[Node]:
-    if isinstance(node, MappingNode):
-        return [part for pair in node.value for part in pair]
-    return list(node.value) if isinstance(node, SequenceNode) else []
-
-
 # Brackets in which nothing can keep the closing one from closing them: no quote, comment or tag.
 _CLOSED = lazy.pattern(r"""[\[{][^\[\]{}"'#!]*[\]}]""")
 # What only an escape can write: NUL ends texts in C, half a surrogate pair is no character.
@@ -393,6 +399,8 @@ _NOT_FINITE = lazy.pattern(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _INT_DIGITS = 20
 # The same few numbers and words are in every task.
 _MOST_KNOWN = 256
+# The keys that files have, one text for all of them: two that are one are compared at once.
+_keys: dict[str, str] = {}
 
 
 @lru_cache(_MOST_KNOWN)

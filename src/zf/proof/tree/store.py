@@ -236,11 +236,8 @@ class TaskTree:
         """
         data = object_lines(status)
         prefix = f"{layout.ARTIFACTS}/"
-        artifacts = {
-            name[len(prefix) :]: digest
-            for name, digest in self.digests.items()
-            if name.startswith(prefix)
-        }
+        kept = filter(methodcaller("startswith", prefix), self.digests)
+        artifacts = {path[len(prefix) :]: self.digests[path] for path in kept}
         self.write(layout.ARTIFACTS_LIST, checksums.listing(artifacts).encode("ascii"))
         self.digests[layout.STATUS] = sha256(data).hexdigest()
         self.listed = checksums.listing(self.digests).encode("ascii")
@@ -372,12 +369,11 @@ class TaskTree:
 
     def _own_paths(self) -> list[str]:
         """What lies in zf's own folders, whatever wrote it."""
-        return [
-            f"{folder}/{name}"
-            for folder, fd in self._fds.items()
-            if folder != layout.ARTIFACTS
-            for name in os.listdir(fd)
-        ]
+        paths: list[str] = []
+        for folder, fd in self._fds.items():
+            if folder != layout.ARTIFACTS:
+                paths += map(f"{folder}/".__add__, os.listdir(fd))
+        return paths
 
     def _claim(self, data: bytes) -> None:
         folder, _, name = layout.STATUS.partition("/")

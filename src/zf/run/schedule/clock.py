@@ -57,6 +57,8 @@ class Clock:
 
     def due(self, heap: list[Alarm]) -> Alarm | None:
         """The earliest of a list that matters and whose moment has come, taken out."""
+        if not heap or heap[0][0] > self.now:
+            return None
         return heappop(heap) if self._next_in(heap) <= self.now else None
 
     def _next_in(self, heap: list[Alarm]) -> float:

@@ -157,7 +157,7 @@ class Tasks:
 
     def attempt_ended(self, ended: AttemptEnded) -> None:
         """Its slot is free already."""
-        if not self._try_again(ended):
+        if ended.status is Status.SUCCESS or not self._try_again(ended):
             self._conclude(ended)
 
     def _try_again(self, ended: AttemptEnded) -> bool:

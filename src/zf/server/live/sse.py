@@ -38,7 +38,7 @@ def event(data: Mapping[str, Any], name: str = "", number: int | None = None) ->
     return f"{head}data: {json.dumps(data)}\n\n".encode()
 
 
-async def of_run(tail: Tail, first: int, hide: Hide) -> AsyncIterator[bytes]:
+async def of_run(tail: Tail, first: int, hide: Hide, client: Client) -> AsyncIterator[bytes]:
     """Those of one run from this line on, in pieces."""
 
     def as_events(number: int, lines: Sequence[bytes]) -> bytes:
@@ -47,7 +47,7 @@ async def of_run(tail: Tail, first: int, hide: Hide) -> AsyncIterator[bytes]:
     yield _RETRY
     at = first
     while True:
-        grown = tail.growth()
+        client.looks()
         if at < tail.count:
             piece, at = tail.piece(at, as_events)
             yield piece
@@ -56,22 +56,18 @@ async def of_run(tail: Tail, first: int, hide: Hide) -> AsyncIterator[bytes]:
             return
         elif tail.closing:
             return
-        else:
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await grown.wait()
-            except TimeoutError:
-                yield event({}, "heartbeat")
+        elif await client.hears_nothing():
+            yield event({}, "heartbeat")
 
 
 async def of_runs(
-    tails: Sequence[Tail], firsts: Mapping[str, int], hide: Hide
+    tails: Sequence[Tail], firsts: Mapping[str, int], hide: Hide, client: Client
 ) -> AsyncIterator[bytes]:
     """Those of several runs, each from its own line on. Their id is the last number of each."""
     yield _RETRY
     at, open_ = dict(firsts), list(tails)
     while open_:
-        growths = [tail.growth() for tail in open_]
+        client.looks()
         sent = False
         for tail in [*open_]:
             if at[tail.run] < tail.count:
@@ -84,7 +80,7 @@ async def of_runs(
                 sent = True
             elif tail.closing:
                 return
-        if not sent and not await _any_set(growths, HEARTBEAT_S):
+        if not sent and await client.hears_nothing():
             yield event({}, "heartbeat")
 
 
@@ -93,17 +89,6 @@ def _numbered(run: str, at: dict[str, int], lines: Sequence[bytes]) -> Iterator[
         at[run] += 1
         place = ",".join(f"{name}={number - 1}" for name, number in at.items())
         yield b"id: %b\ndata: %b\n\n" % (place.encode(), line)
-
-
-async def _any_set(events: Sequence[asyncio.Event], within_s: float) -> bool:
-    """Whether one of them is set, or comes to be within this time."""
-    waiting = [asyncio.ensure_future(one.wait()) for one in events]
-    try:
-        done, _ = await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
-    finally:
-        for task in waiting:
-            task.cancel()
 
 
 class RunEvents(Response):
@@ -120,7 +105,8 @@ class RunEvents(Response):
         """Send until the end, or until the client is gone or dropped."""
         with ExitStack() as attached:
             tails = [attached.enter_context(Attached(self._tails, run)) for run in self._firsts]
-            client = _Client(scope, send, tails)
+            client = Client(scope, send, tails)
+            attached.callback(client.close)
             for tail in tails:
                 tail.watchers.add(client.grown)
                 attached.callback(tail.watchers.discard, client.grown)
@@ -135,39 +121,73 @@ class RunEvents(Response):
                     with suppress(asyncio.CancelledError, HTTPException):
                         await task
 
-    async def _send(self, tails: Sequence[Tail], client: _Client) -> None:
+    async def _send(self, tails: Sequence[Tail], client: Client) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await client.send(start)
         if self._many:
-            pieces = of_runs(tails, self._firsts, self._hide)
+            pieces = of_runs(tails, self._firsts, self._hide, client)
         else:
-            pieces = of_run(tails[0], self._firsts[tails[0].run], self._hide)
+            pieces = of_run(tails[0], self._firsts[tails[0].run], self._hide, client)
         async for piece in pieces:
             await client.send({"type": "http.response.body", "body": piece, "more_body": True})
         await client.send({"type": "http.response.body", "body": b""})
 
 
-class _Client:
-    """What is connected, and whether it takes what it is sent."""
+class Client:
+    """What is connected: whether there is something for it, and whether it takes what it is sent.
+
+    It has one timer, and not one for each piece and another for the silence after it: with many
+    clients those took a good part of what a stream costs.
+    """
 
     def __init__(self, scope: Scope, send: Send, tails: Sequence[Tail]) -> None:
         self._send = send
         self._tails = tails
         self._abort: Callable[[], None] | None = scope.get("zf.abort")
+        self._news = asyncio.Event()
+        self._is_silent = False
         # How large the journals were when the piece that is on its way was handed over.
         self._since: int | None = None
+        # When the last piece was.
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(HEARTBEAT_S, self._look)
+
+    def close(self) -> None:
+        self._timer.cancel()
 
     async def send(self, message: dict[str, Any]) -> None:
-        self._since = self._size()
-        stalled = asyncio.get_running_loop().call_later(STALL_S, self._drop)
+        self._since, self._last = self._size(), self._loop.time()
         await self._send(message)
-        stalled.cancel()
         self._since = None
 
+    def looks(self) -> None:
+        """What comes from now on is news. To be said before looking."""
+        self._news.clear()
+
+    async def hears_nothing(self) -> bool:
+        """Wait for news; whether none came for so long that it has to hear that."""
+        await self._news.wait()
+        return self._is_silent
+
     def grown(self) -> None:
-        """A journal has more by now."""
+        """A journal has more by now, or has no more."""
         if self._since is not None and self._size() - self._since > BUFFER_BYTES:
             self._drop()
+        self._is_silent = False
+        self._news.set()
+
+    def _look(self) -> None:
+        limit_s = HEARTBEAT_S if self._since is None else STALL_S
+        left_s = self._last + limit_s - self._loop.time()
+        if left_s <= 0 and self._since is not None:
+            self._drop()
+            return
+        if left_s <= 0:
+            self._is_silent = True
+            self._news.set()
+            left_s = HEARTBEAT_S
+        self._timer = self._loop.call_later(min(left_s, HEARTBEAT_S), self._look)
 
     def _drop(self) -> None:
         if self._abort is not None:

@@ -13,19 +13,24 @@ from array import array
 from collections.abc import Callable
 
 from zf.events import RunEnded
+from zf.events.records import NAMES
 from zf.proof import read
 from zf.proof.growing import GrowingJournal
 from zf.proof.layout import JOURNAL
 from zf.run.host.lock import has_runner
 
-# Between two looks at a journal, and between two at whether anything still writes it. The more look
-# on, the more is sent at a time: they are not to take from the run what it could have used.
+# Between two looks at a journal, and between two at whether anything still writes it.
 _LOOK_S = 0.1
-_MANY, _LONGEST_LOOK_S = 50, 0.5
 _ALIVE_S = 1.0
+# Once something was told, what comes next waits: the more look on, the more is sent at a time, for
+# they are not to take from the run what it could have used. What comes after silence does not wait.
+_MANY, _LONGEST_PAUSE_S = 40, 0.5
+_ENDED = NAMES[RunEnded]
 # Lines that are taken in at a time, so that many clients are served meanwhile.
 _AT_ONCE = 2000
-_PIECE_BYTES = 64 * 1024
+# What a quick run writes between two looks, as each piece costs as much again for each client; no
+# more, as one that takes nothing may hold a piece.
+_PIECE_BYTES = 256 * 1024
 # More than are written between two looks: each client takes all of them before the next one does.
 _MOST_PIECES = 8
 
@@ -44,9 +49,9 @@ class Tail:
         self._journal = GrowingJournal(run_dir)
         self._stream = read.open_file(run_dir, JOURNAL)
         self._ends = array("Q")
-        self._grown = asyncio.Event()
         # Pieces that were made last, by their first line, each with the number behind its last.
         self._pieces: dict[int, tuple[bytes, int]] = {}
+        # Called once there is more, and when no more will come.
         self.watchers: set[Callable[[], None]] = set()
 
     @property
@@ -87,10 +92,6 @@ class Tail:
                 del self._pieces[next(iter(self._pieces))]
         return found
 
-    def growth(self) -> asyncio.Event:
-        """Set once there is more, or no more will come. To be asked for before looking."""
-        return self._grown
-
     async def follow(self) -> None:
         """Take in what is written, until the end."""
         silent_s = 0.0
@@ -105,7 +106,8 @@ class Tail:
                 silent_s = 0.0
                 await self._look_for_life()
                 continue
-            pause_s = min(_LOOK_S * max(1.0, len(self.watchers) / _MANY), _LONGEST_LOOK_S)
+            many = max(1.0, len(self.watchers) / _MANY) if taken else 1.0
+            pause_s = min(_LOOK_S * many, _LONGEST_PAUSE_S)
             if not self.over:
                 await asyncio.sleep(pause_s)
             silent_s += pause_s
@@ -123,10 +125,10 @@ class Tail:
 
     def _take(self) -> int:
         taken = 0
-        for line in self._journal.more():
+        for said in self._journal.objects():
             self._ends.append(self._journal.offset)
             taken += 1
-            if isinstance(line.event, RunEnded):
+            if said.get("type") == _ENDED:
                 self.ended = True
             if taken >= _AT_ONCE:
                 break
@@ -138,8 +140,6 @@ class Tail:
             self.dead = not await asyncio.to_thread(self._take) and not self.ended
 
     def _tell(self) -> None:
-        grown, self._grown = self._grown, asyncio.Event()
-        grown.set()
         for watch in [*self.watchers]:
             watch()
 

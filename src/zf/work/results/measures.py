@@ -22,6 +22,9 @@ def told(used: Sequence[Used], of_all: Mapping[str, Any]) -> dict[str, Any]:
     """The same, and that of each command."""
     if not used:
         return {}
+    if len(used) == 1 and used[0][0] == "step":  # as most tasks have one
+        _, number, measured = used[0]
+        return {**of_all, "steps": [{"step": number, **measured}]}
     steps = [{"step": n, **one} for n, one in _by_number(used, "step")]
     cleanup = [{"cleanup": n, **one} for n, one in _by_number(used, "cleanup")]
     return {**of_all, "steps": steps, **({"cleanup": cleanup} if cleanup else {})}
@@ -32,7 +35,7 @@ def _by_number(used: Iterable[Used], kind: str) -> Iterable[tuple[int, dict[str,
     that of the last probe, which its record tells.
     """
     own = [(number, measured) for one, number, measured in used if one == kind]
-    if len(own) < 2:  # as most tasks have one step
+    if len(own) < 2:
         return own
     found: dict[int, list[dict[str, Any]]] = {}
     for number, measured in own:

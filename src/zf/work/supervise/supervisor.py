@@ -385,7 +385,7 @@ class Supervisor:
         """Be woken by the exit of these, or of some of them when they are many."""
         watched = self._watched
         wanted = pids[:_WATCHED]
-        for pid in [pid for pid in watched if pid not in wanted]:
+        for pid in watched.keys() - wanted:
             fd = watched.pop(pid)
             if fd is not None:
                 self._exit_fds.discard(fd)
