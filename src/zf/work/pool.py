@@ -97,7 +97,7 @@ class Pool:
         self._patience = patience or Patience()
         self._handles: dict[int, WorkerHandle] = {}
         self._leaving: list[WorkerHandle] = []
-        self._dismissed: list[WorkerHandle] = []
+        self._dismissed: list[WorkerHandle] = []  # to be waited for
         self._running: dict[str, WorkerHandle] = {}
         self._ended: list[AttemptEnded | Spent | Told] = []
         self._poll = select.poll()
@@ -240,9 +240,7 @@ class Pool:
         return not self._running and not self._leaving
 
     def close(self) -> None:
-        """Let every worker end, and wait for that: at once when idle, else after ending what it
-        runs or has kept. Nothing happens when that was done before.
-        """
+        """Wait until every worker has ended, with what it runs or has kept; once is enough."""
         if self._closed:
             return
         self._closed = True
@@ -258,13 +256,12 @@ class Pool:
         """Tell every worker that nothing more is to come; `close` waits for their ends."""
         if self.beside is not None:
             self.beside.close()
-        going = [*self._handles.values(), *self._leaving]
-        self._handles, self._leaving = {}, []
-        self._dismissed += going
-        for handle in going:
+        for handle in (*self._handles.values(), *self._leaving):
+            self._dismissed.append(handle)
             self._send(handle, DISMISS)
             os.kill(handle.pid, signal.SIGCONT)  # what was left running may have stopped it
             self._disconnect(handle)
+        self._handles, self._leaving = {}, []
 
     def _send(self, handle: WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.
