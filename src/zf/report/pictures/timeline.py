@@ -148,8 +148,7 @@ class _Picture:
         for band in self._course.phases:
             x, lasted_s = self._at(band.start_s), band.end_s - band.start_s
             # Where nothing is to the right of it, a name too long for its phase grows to the left.
-            last = band is self._course.phases[-1]
-            outgrown = last and not _fits(band.name, lasted_s / length)
+            outgrown = band is self._course.phases[-1] and not _fits(band.name, lasted_s / length)
             y1 = self._top if outgrown else 2
             yield f'<line class="phase" x1="{x}" x2="{x}" y1="{y1}" y2="{end}"/>'
             if outgrown:
