@@ -1,6 +1,9 @@
-"""Nodes are records, of whichever parser; and PyYAML's for everybody else."""
+"""Nodes are records, of whichever parser and thread; and PyYAML's for others afterwards."""
 
-from threading import Thread
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
 
 import pytest
 import yaml
@@ -39,13 +42,6 @@ def test_nodes_are_records_and_an_alias_is_the_node_that_it_names(text, parser):
     assert [type(item) for item in listed.value] == [ScalarNode, MappingNode]
 
 
-def test_a_compiled_half_that_makes_other_nodes_is_as_good():
-    parser = yaml.CSafeLoader(TEXT)
-    found = nodes.recorded(parser.get_single_node())
-    assert type(found) is MappingNode
-    assert found.value[0][1] is found.value[1][1]
-
-
 @pytest.mark.parametrize("text", [TEXT, "a: [", "a: b\n---\n", ""])
 def test_others_get_the_nodes_of_pyyaml_afterwards(text):
     yaml12.read(Source("f", text))
@@ -53,15 +49,44 @@ def test_others_get_the_nodes_of_pyyaml_afterwards(text):
     assert yaml.load(TEXT, yaml.CSafeLoader) == {"a": [1, {"b": "c"}], "d": [1, {"b": "c"}]}
 
 
-def test_others_get_the_nodes_of_pyyaml_meanwhile():
-    text = "".join(f"k{n}: [a, b: {{c: d}}]\n" for n in range(200))
-    reading = [Thread(target=lambda: [root(text) for _ in range(20)]) for _ in range(3)]
-    for thread in reading:
-        thread.start()
-    found = [yaml.compose(TEXT, yaml.CSafeLoader) for _ in range(500)]
-    for thread in reading:
-        thread.join()
-    assert {type(node) for node in found} == {yaml.MappingNode}
+@pytest.fixture
+def often():
+    """Threads take turns all the time."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("often")
+def test_texts_that_are_read_at_once_do_not_get_into_each_others_way():
+    many = "".join(f"k{n}: [a, b: {{c: d}}]\n" for n in range(50))
+    texts = [TEXT, f"{LONG}{many}", f"{many}x: [", f"{many}x: ! 'y'\n", "[" * 40]
+
+    def told(text: str) -> str:
+        found = yaml12.read(Source("f", text))
+        return f"{found.value} {[problem.render() for problem in found.problems]}"
+
+    alone = [told(text) for text in texts]
+    with ThreadPoolExecutor(4) as threads:
+        assert [*threads.map(told, texts * 40)] == alone * 40
+
+
+# Newer Pythons warn of forking while there are threads.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_process_that_is_forked_while_a_text_is_read_can_read():
+    is_over = Event()
+    reading = Thread(target=lambda: [root(LONG) for _ in iter(is_over.is_set, True)])
+    reading.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if not child:
+                os._exit(not isinstance(root(TEXT), MappingNode))
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        is_over.set()
+        reading.join()
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ KEY: Final = "[key]"
 class _Resolver:
     """Tags for the composer: what is in quotes is text, everything else stays open."""
 
-    # How many levels the composer may meet without danger.
+    # How many levels the composer may meet without danger, and in which module it is.
     safe_levels = 1000
+    composer = "yaml._yaml"
 
     def resolve(self, _kind: object, text: str | None, implicit: Any) -> str:
         return _PLAIN if text is None or implicit[0] else _STR
@@ -63,6 +64,7 @@ def pure_parser() -> type[Any]:
 
     class PureParser(_Resolver, Reader, Scanner, Parser, Composer):
         safe_levels = 0  # it recurses in Python, whose own limit is low
+        composer = Composer.__module__
 
         def __init__(self, text: str) -> None:
             Reader.__init__(self, text)
@@ -186,11 +188,8 @@ def _read(source: Source, parser: type[Any]) -> Document:
 def _compose(source: Source, parser: type[Any]) -> Node | None:
     text = source.text
     try:
-        is_watched = most_levels(text) > parser.safe_levels
-        if parser is _Quick and not is_watched:
-            return nodes.composed(parser(text))
-        reader = _watched(parser) if is_watched else parser
-        return nodes.recorded(reader(text).get_single_node())
+        reader = _watched(parser) if most_levels(text) > parser.safe_levels else parser
+        return nodes.composed(reader(text), parser.composer)
     except _TooDeep:
         _refuse_depth(source, parser)
         raise AssertionError("the events are those of the nodes") from None
