@@ -1,6 +1,8 @@
 """What a need kept is found wherever the need was met: the recipe of docs/how-to/keep-a-file.md."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,22 @@ def test_under_rerun(kept):
     reads(kept, "r2")
     assert kept.zf("rerun", "r2", "--only", "20-read", "--run-id", "r3").code == 0
     reads(kept, "r3")
+
+
+def test_a_rerun_does_not_build_on_a_proof_that_was_changed(kept):
+    (kept.root / "ok").unlink()
+    assert kept.zf("run-phase", "A", "B", "--run-id", "r").code == 1
+    (kept.root / "ok").touch()
+    kept.proof("r", "10-count/20-logs/step-0.log").write_text("8\n")
+    done = kept.zf("rerun", "r", "--failed", "--run-id", "r2")
+    assert (done.code, "cannot be built on: it is not intact" in done.err) == (1, True), done
+    assert not kept.proof("r2").exists()
+
+
+def test_a_rerun_leaves_it_to_another_process_to_verify():
+    """It takes 20 ms to import what does."""
+    program = "import sys, zf.run.rerun; assert 'zf.audit.verify' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_rerun_keeps_the_upstream_of_its_run(kept):

@@ -708,6 +708,24 @@ def test_a_clean_tree_takes_few_processes(repo, tmp_path):
         log.unlink()
 
 
+def test_new_files_alone_are_no_question_for_a_diff(repo, tmp_path):
+    environ, log = _counting(tmp_path)
+    (repo / "new.txt").write_text("new\n")
+    before = Source.look(str(repo), environ=environ)
+    assert before.facts["diff_sha256"] == hashlib.sha256(b"? new.txt\0").hexdigest()
+    assert "--binary" not in log.read_text()
+    log.unlink()
+    assert changed(before) is False
+    assert len(log.read_text().splitlines()) <= 1
+    for path in ("a.txt", "newer.txt"):
+        (repo / path).write_text("changed\n")
+        assert changed(before) is True
+        git(repo, "clean", "-q", "-f", "newer.txt")
+        git(repo, "checkout", "-q", "--", "a.txt")
+    (repo / "new.txt").unlink()
+    assert changed(before) is True
+
+
 @pytest.mark.parametrize("how", ["content", "mode", "new", "gone", "link", "quiet"])
 def test_one_question_finds_every_change_of_a_clean_tree(repo, how):
     (repo / "kept.txt").write_text("as it was\n")
@@ -892,3 +910,20 @@ def test_tags_are_found_wherever_git_keeps_them(repo):
     assert describe(repo)["tag"] == "v1"
     git(repo, "pack-refs", "--all")
     assert describe(repo)["tag"] == "v1"
+
+
+@pytest.mark.parametrize("header", ["fully-peeled", "peeled"])
+def test_tags_are_told_without_a_git_where_one_file_has_all_of_them(repo, tmp_path, header):
+    git(repo, "tag", "old")
+    git(repo, "commit", "-q", "--allow-empty", "-m", "more")
+    git(repo, "tag", "-a", "-m", "x", "b/annotated")
+    git(repo, "tag", "a-plain")
+    git(repo, "branch", "no-tag")
+    told = git(repo, "for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags")
+    git(repo, "pack-refs", "--all", "--prune")
+    packed = repo / ".git/packed-refs"
+    packed.write_text(packed.read_text().replace(" fully-peeled ", f" {header} ", 1))
+    environ, log = _counting(tmp_path)
+    seen = Source.look(str(repo), environ=environ).seen
+    assert seen.tags == tuple(told.splitlines()) == ("a-plain", "b/annotated")
+    assert ("for-each-ref" in log.read_text()) == (header == "peeled")

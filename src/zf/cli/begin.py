@@ -20,37 +20,17 @@ from zf.inputs import GIVEN_PREFIX, Words, without_values
 from zf.lean.records import replace
 from zf.model import NOTHING, Asked, declares_inputs
 from zf.plan.places import NoProjectError
-from zf.proof.layout import LOCKS
+from zf.run.host.beside import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from typing import Any, Literal, Self
+    from typing import Any, Literal
 
     from zf.inputs import Inputs
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
-    from zf.proof.source.early_look import Looking
     from zf.run.selecting import Selected, Selecting
     from zf.settings import RunOptions, Settings
-
-
-class Beside:
-    """What is done beside the loading of a project that is to be run: a look at the work tree."""
-
-    looking: Looking | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.looking is not None:
-            self.looking.close()
-
-    def begin(self, root: str, home: str) -> None:
-        from zf.proof.source.early_look import Looking
-
-        proofs = f"{home}/proofs"
-        self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/{LOCKS}")
 
 
 def begin_phases(phases: Sequence[str], options: RunOptions) -> int:
@@ -416,8 +396,6 @@ def carry_out(
 def begin_rerun(run: str, options: RunOptions) -> int:
     """Run what the options choose of an earlier run again, as a new run; the exit code."""
     from zf.options import Setting
-    from zf.proof.read import plan_json, run_json
-    from zf.run.rerun import select
 
     chosen = [options.failed, options.first is not None, options.only is not None].count(True)
     if chosen > 1:
@@ -426,8 +404,12 @@ def begin_rerun(run: str, options: RunOptions) -> int:
         raise ZfError("--downstream goes with --from TASK")
     if not chosen:
         options.values["failed"] = True
-    with Beside() as beside:
+    # An archive is no run yet.
+    with Beside("" if "/" in run or run.endswith(".tar") else run) as beside:
         flow, settings = settle(options, Asked(), beside)
+        from zf.proof.read import plan_json, run_json
+        from zf.run.rerun import select
+
         if not settings.cached.given:  # what is to run again is not what an earlier run did
             settings = replace(settings, cached=Setting(value=False, source="default"))
         for base in options.upstream:
@@ -440,7 +422,8 @@ def begin_rerun(run: str, options: RunOptions) -> int:
             from zf.plan.inputs import arguments
 
             flow = arguments.kept(flow, plan_json(run_dir), recorded)
-        again = select(flow, settings, options, run_dir, run, os.environ)
+        again = select(flow, settings, options, run_dir, run, os.environ, beside.verifying)
+        beside.verified()
         if again is None:
             why = "no task is selected" if options.only or options.skip else "every task succeeded"
             streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")

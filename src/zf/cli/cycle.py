@@ -11,12 +11,13 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zf.cli.begin import Beside, carry_out, chosen_of, settle
+from zf.cli.begin import carry_out, chosen_of, settle
 from zf.cli.display import progress
 from zf.cli.exits import guarded
 from zf.model import Asked
 from zf.options import WATCH
 from zf.run.host import interrupts
+from zf.run.host.beside import Beside
 from zf.settings import RunOptions
 
 if TYPE_CHECKING:

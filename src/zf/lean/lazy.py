@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, AnyStr
@@ -34,6 +34,20 @@ def compiling() -> Iterator[None]:
         yield
     finally:
         re.compile = at_once
+
+
+@contextmanager
+def standing_in(others: Mapping[str, Any]) -> Iterator[None]:
+    """Have what is imported meanwhile find these in the place of modules that are not there yet;
+    None stands for one that is not installed.
+    """
+    new = {name: one for name, one in others.items() if name not in sys.modules}
+    sys.modules |= new
+    try:
+        yield
+    finally:
+        for name in new:
+            del sys.modules[name]
 
 
 def module(name: str) -> Any:

@@ -8,11 +8,10 @@ what msgspec has beside its compiled half: MessagePack, YAML, JSON Schema; and 2
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from zf.lean.lazy import compiled_half, compiling
+from zf.lean.lazy import compiled_half, compiling, standing_in
 
 if TYPE_CHECKING:
     from msgspec import DecodeError, Meta, Raw, Struct, convert, field
@@ -40,14 +39,9 @@ if not TYPE_CHECKING:
         "uuid": SimpleNamespace(UUID=type("UUID", (), {}), SafeUUID=SimpleNamespace(unknown=None)),
         "decimal": SimpleNamespace(Decimal=type("Decimal", (), {})),
     }
-    _stand_ins = {name: one for name, one in _others.items() if name not in sys.modules}
-    sys.modules |= _stand_ins
-    try:
-        with compiling():  # what it imports in turn has expressions that nothing asks
-            _core = compiled_half("msgspec", "_core")
-    finally:
-        for _name in _stand_ins:
-            del sys.modules[_name]
+    # What it imports in turn has expressions that nothing asks.
+    with standing_in(_others), compiling():
+        _core = compiled_half("msgspec", "_core")
     DecodeError, Meta, Raw, Struct = _core.DecodeError, _core.Meta, _core.Raw, _core.Struct
     asdict, astuple = _core.asdict, _core.astuple
     convert, replace = _core.convert, _core.replace

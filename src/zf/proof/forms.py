@@ -17,7 +17,7 @@ from zf.model import ID_PATTERN, TASK_PATTERN
 from zf.proof import layout
 
 if TYPE_CHECKING:
-    from jsonschema_rs import Draft4Validator, ValidationError
+    from zf.lean.forms import Draft4Validator, ValidationError
 
 # Of one file; one that is wrong everywhere needs no longer list to be refused.
 MAX_PROBLEMS = 20
@@ -245,7 +245,7 @@ def _validator(file: str) -> Draft4Validator:
 
 
 def _compiled(schema: Mapping[str, Any]) -> Draft4Validator:
-    from jsonschema_rs import Draft4Validator  # noqa: PLC0415 - a run has no use for it
+    from zf.lean.forms import Draft4Validator  # noqa: PLC0415 - a run has no use for it
 
     return Draft4Validator({key: row for key, row in schema.items() if key != "$schema"})
 

@@ -36,13 +36,11 @@ from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
 from zf.report.facts import Facts, Fold
 from zf.run import opening, sealing
-from zf.run.engine import Engine
 from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
 from zf.run.schedule.orders import Order, runs_here
-from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.run.triggered import triggered
 from zf.tracing import TRACEPARENT, Trace
@@ -52,13 +50,17 @@ from zf.work.worker import Shared
 
 if TYPE_CHECKING:
     from zf.engines.places import Places
-    from zf.run import extending, outputs, recover
+    from zf.run import engine, extending, outputs, recover
     from zf.run.gates import box as gates
     from zf.run.gates import told as facts_for_handlers
     from zf.run.gates.gate import Gate
+    from zf.run.schedule.scheduler import Scheduler
+    from zf.work.caching.lookup import Caching
     from zf.work.services import phase as beside
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
+    # Workers get ready while this is imported, and have no use for it.
+    engine = lazy.module("zf.run.engine")
     extending = lazy.module("zf.run.extending")
     facts_for_handlers = lazy.module("zf.run.gates.told")
     outputs = lazy.module("zf.run.outputs")
@@ -98,6 +100,11 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     opening.refuse_impossible(request)
     opening.refuse_unset(request)
     request = opening.able(request)
+    with request.looking_up() as caching:
+        return _launch(request, command, caching)
+
+
+def _launch(request: RunRequest, command: Sequence[str], caching: Caching | None) -> Launched:
     known = Known()
     # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
     # runs say how long its tasks will take.
@@ -111,7 +118,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     with (
         listening() as inbox,
         opening.claimed(proofs, request.run) as lock_fd,
-        closing(_pool(request, known, _first_starts(request))) as pool,
+        closing(_pool(request, known, caching, _first_starts(request))) as pool,
     ):
         inbox.open_to_others(*lock.orders_paths(proofs, request.run))
         source = request.source(inbox)
@@ -227,7 +234,7 @@ def _go_on(request: RunRequest, *, is_given_up: bool = False) -> Launched | None
         trace = Trace(run, begun.trace_id, begun.traceparent)
         request = replace(request, trace=trace)
         start = _start_again(request, journal, reading, tasks, is_given_up=is_given_up)
-        pool = _pool(request, known)
+        pool = _pool(request, known, request.caching())
         for event in joined:
             pool.extend(event.base, event.instances)
         pool.facts = request.facts_for_steps(start.about, tasks.values())
@@ -260,7 +267,7 @@ def _conduct(
     ):
         if pool.beside is not None:
             pool.beside.interrupt_fd = inbox.fileno()
-        exit_code = Engine(
+        exit_code = engine.Engine(
             start.scheduler,
             places,
             recorder,
@@ -282,34 +289,36 @@ def _conduct(
         if not places.is_idle:
             places.close()
         # Nothing that a task started runs any more; git looks while the disk works and the workers
-        # go.
+        # go, for which nothing waits until all is sealed.
+        pool.dismiss()
         source_changed = looks.enter_context(start.looking_again(inbox))
         recorder.commit()
-        places.close()
+        if places is not pool:
+            places.close()
         if is_given_up:
             recorder.close()
             return None
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
-    if any(task.approval for task in pool.tasks.values()):
-        gates.clear(request.flow.proofs, request.run)
-    return sealing.end(
-        request,
-        recorder,
-        pool.known,
-        lock_fd,
-        exit_code=exit_code,
-        took_s=took_s,
-        blocked_sha256=blocked_sha256,
-        source_changed=changed,
-    )
+        if any(task.approval for task in pool.tasks.values()):
+            gates.clear(request.flow.proofs, request.run)
+        return sealing.end(
+            request,
+            recorder,
+            pool.known,
+            lock_fd,
+            exit_code=exit_code,
+            took_s=took_s,
+            blocked_sha256=blocked_sha256,
+            source_changed=changed,
+        )
 
 
 # Workers, and what else the engine is given.
 
 
-def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
+def _pool(request: RunRequest, known: Known, caching: Caching | None, first: int = 0) -> Pool:
     shared = Shared(
         place=request.place(),
         run_dir=request.run_dir,
@@ -322,7 +331,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         aside=lock.aside_path(request.flow.proofs, request.run),
         shield=request.shield(),
         trace=request.trace,
-        caching=request.caching(),
+        caching=caching,
         terminal=request.terminal,
         container_engine=request.settings.container_engine.value,
     )

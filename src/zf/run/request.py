@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -27,7 +28,6 @@ from zf.run.host.machine import available
 from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts, facts_for_steps
 from zf.run.schedule.orders import Limits, Throttle
-from zf.run.schedule.scheduler import Scheduler
 from zf.settings import RunOptions, Settings
 from zf.tracing import Trace
 from zf.typed import ALWAYS, NEVER
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
     from zf.plan.inputs import arguments, given
     from zf.proof.source.early_look import Looking
-    from zf.work.caching.use import Caching
+    from zf.run.schedule.scheduler import Scheduler
+    from zf.work.caching.lookup import Caching
     from zf.work.walls.shield import Grounds
 else:  # few runs have any
     arguments = lazy.module("zf.plan.inputs.arguments")
@@ -127,15 +128,34 @@ class RunRequest(Struct, frozen=True):
 
     def caching(self) -> Caching | None:
         """How earlier results come to count; None where none does."""
-        if not self.settings.cached.value or not any(t.cache for t in self.plan.tasks.values()):
+        count = sum(1 for task in self.plan.tasks.values() if task.cache)
+        if not (self.settings.cached.value and count):
             return None
-        import zf.audit.verify  # noqa: F401, PLC0415 - once, before workers are forked
-        from zf.work.caching.use import Caching  # noqa: PLC0415 - not without one
+        from zf.work.caching.lookup import Caching  # noqa: PLC0415 - not without one
 
         if self.settings.sign.value and self.trust is None:
             return None  # nothing says whose signature would count
+        if count > (os.cpu_count() or 1):
+            # Once, before workers are forked; where there are few, they have the time themselves.
+            import zf.audit.verify  # noqa: PLC0415
+            import zf.work.caching.attempt  # noqa: F401, PLC0415
 
         return Caching(look_up=True, trust=self.trust)
+
+    @contextmanager
+    def looking_up(self) -> Iterator[Caching | None]:
+        """The same for a new run. What the first task most likely asks for is verified meanwhile,
+        by a process that is forked before there is anything that it must not have.
+        """
+        caching = self.caching()
+        if caching is None:
+            yield None
+            return
+        with closing(caching):
+            level, tasks = self.plan.level, self.plan.tasks.values()
+            if first := next((task.id for task in tasks if task.cache and not level[task.id]), ""):
+                caching.begin(self.flow.proofs, first)
+            yield caching
 
     def weighed(self, rows: Sequence[dict[str, Any]], earlier: Durations) -> Self:
         """The same, with how long its tasks are expected to take, which is written into the `rows`
@@ -190,6 +210,8 @@ class RunRequest(Struct, frozen=True):
         """A scheduler for it; `about` is run.json, `decided` are the conditions answered before;
         `joined` are instances that joined its plan.
         """
+        from zf.run.schedule.scheduler import Scheduler  # noqa: PLC0415 - as the engine, in launch
+
         contexts = self.contexts(about, chain(self.plan.tasks.values(), joined))
         scheduler = Scheduler(self.plan, self.limits, contexts, decided)
         asked = [need for need in self.plan.upstream if scheduler.asks_for_outputs_of(need)]

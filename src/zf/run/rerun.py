@@ -21,6 +21,7 @@ from zf.settings import RunOptions, Settings
 
 if TYPE_CHECKING:
     from zf.run.selecting import Selected
+    from zf.work.caching.beforehand import Verifying
 
 
 def select(
@@ -30,9 +31,11 @@ def select(
     run_dir: str,
     asked: str,
     environ: Mapping[str, str],
+    begun: Verifying | None = None,
 ) -> tuple[Plan, bool | Literal["now"]] | None:
     """The plan of what is to run again of the run in this folder, which the user `asked` for by
-    that name, and how it failed fast; None when everything went well.
+    that name, and how it failed fast; None when everything went well. Verifying it may have
+    `begun`.
 
     Raises ZfError: exit 5 for a run that goes on, 2 for unknown tasks and for needs that are met
     neither by it nor by what runs again, 1 when the proof that would meet them is not intact.
@@ -65,7 +68,7 @@ def select(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
-    earlier = what_it_had(flow.proofs, facts.run, outside)
+    earlier = what_it_had(flow.proofs, facts.run, outside, begun)
     if selected is not None:
         selected.refuse_skipped(flow, names & flow.tasks.keys(), earlier.met)
     try:

@@ -10,10 +10,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from zf.audit.conclusion import Verification
-from zf.audit.exporting.unpack import unpacked
-from zf.audit.findings import State
-from zf.audit.verify import verify
 from zf.errors import Exit, ZfError, in_shell, printable
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.lean import lazy
@@ -30,8 +26,13 @@ from zf.run.host.lock import refuse_in_use
 
 if TYPE_CHECKING:
     import shutil
+
+    from zf.audit.conclusion import Verification
+    from zf.audit.exporting import unpack
+    from zf.work.caching.beforehand import Verifying
 else:  # for an archive alone
     shutil = lazy.module("shutil")
+    unpack = lazy.module("zf.audit.exporting.unpack")
 
 
 class Upstream(Struct, frozen=True):
@@ -45,6 +46,9 @@ class Upstream(Struct, frozen=True):
 
 def refuse_unless_intact(run_dir: str, run: str) -> Verification:
     """What verifying a run says; ZfError (exit 1) when anything in it is not as it was left."""
+    from zf.audit.findings import State  # noqa: PLC0415 - 8 ms, and a run may be verified by now
+    from zf.audit.verify import verify  # noqa: PLC0415 - as above
+
     found = verify(run_dir)
     verdict = next(v for v in found.verdicts if v.name == "INTACT")
     if verdict.state != State.PASSED:
@@ -69,9 +73,29 @@ def verified_journal(run_dir: str, run: str, found: Verification) -> JournalRead
     return reading
 
 
-def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = True) -> Upstream:
+def _verified(run_dir: str, run: str, begun: Verifying | None, *, whole: bool) -> JournalReading:
+    """The same of a run that is verified for this, or was while something else was done."""
+    if begun is not None and begun.run_dir == run_dir and (sound := begun.sound()) is not None:
+        reading = read.journal(run_dir)
+        wanted = {"INTACT", "COMPLETE"} if whole else {"INTACT"}
+        if wanted <= {*sound.passed} and reading.head == sound.head:
+            return reading
+    found = refuse_unless_intact(run_dir, run)
+    if whole:
+        _refuse_unless_complete(run, found)
+    return verified_journal(run_dir, run, found)
+
+
+def from_run(
+    proofs: str,
+    run: str,
+    needs: Collection[str],
+    *,
+    whole: bool = True,
+    begun: Verifying | None = None,
+) -> Upstream:
     """What one run did for these needs: which tasks succeeded, or failed as they may. `whole`: the
-    run must be complete, too.
+    run must be complete, too. Verifying it may have `begun`.
 
     Only its journal is asked: what else lies in a run's folder may be there before an outcome is.
     Raises ZfError: exit 2 for a run that does not exist, 5 for one that goes on, 1 for one that was
@@ -84,12 +108,10 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
         return Upstream({})
     refuse_in_use(proofs, name, "its outcomes are not final")
     _keep(proofs, name)
-    found = refuse_unless_intact(run_dir, name)
-    if whole:
-        _refuse_unless_complete(name, found)
-    ends = outcomes(verified_journal(run_dir, name, found))
+    reading = _verified(run_dir, name, begun, whole=whole)
+    ends = outcomes(reading)
     met = {
-        task: Met(name, found.result["head"], ends[task].task_sha256)
+        task: Met(name, reading.head, ends[task].task_sha256)
         for task in sorted(planned)
         if task in ends and _is_good(ends[task])
     }
@@ -119,7 +141,7 @@ def adopt(proofs: str, archive: str) -> Adopted:
     Raises ZfError: exit 1 for a proof that is not intact, 5 for another run of that id, 2 for what
     is no archive.
     """
-    with unpacked(archive) as folder:
+    with unpack.unpacked(archive) as folder:
         found = refuse_unless_intact(folder, archive)
         run, head = os.path.basename(folder), found.result["head"]
         if found.run != run:
@@ -163,6 +185,8 @@ def _another(run: str, archive: str) -> ZfError:
 
 
 def _refuse_unless_complete(run: str, found: Verification) -> None:
+    from zf.audit.findings import State  # noqa: PLC0415 - as above
+
     verdict = next(v for v in found.verdicts if v.name == "COMPLETE")
     if verdict.state != State.PASSED:
         raise ZfError(
@@ -173,10 +197,12 @@ def _refuse_unless_complete(run: str, found: Verification) -> None:
         )
 
 
-def what_it_had(proofs: str, run: str, needs: Collection[str]) -> Upstream:
+def what_it_had(
+    proofs: str, run: str, needs: Collection[str], begun: Verifying | None = None
+) -> Upstream:
     """The same, with what the run itself took from earlier ones: its `--upstream` is kept."""
     # What was killed and sealed as it was has outcomes, too.
-    found = from_run(proofs, run, needs, whole=False)
+    found = from_run(proofs, run, needs, whole=False, begun=begun)
     met, unmet = dict(found.met), found.unmet
     recorded = read.plan_json(read.find_run(proofs, run)).get("upstream")
     if isinstance(recorded, dict):

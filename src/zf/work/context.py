@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from zf.model import Need, Project, Task
     from zf.plan.graph import Met
-    from zf.work.caching.use import Caching
+    from zf.work.caching.lookup import Caching
     from zf.work.control import RunnerOrders
     from zf.work.services.services import Services
     from zf.work.supervise.cgroup import Cgroup

@@ -78,13 +78,11 @@ class Pool:
         first: int = 0,
     ) -> None:
         """Starts the workers of the `first` slots before there are orders for them: each has to
-        wait 10 ms for its cgroup (RCU), and the runner has something else to do meanwhile.
-
-        Raises OSError when one cannot be started. Later on that is an attempt's outcome.
+        wait 10 ms for its cgroup (RCU), and the runner has something else to do meanwhile. Raises
+        OSError when one cannot be started. Later on that is an attempt's outcome.
         """
         occupy_standard_fds()
-        # Only the lists of attempts are kept here; the caller records which attempts have ended.
-        self.known = known or Known()
+        self.known = known or Known()  # of the lists of attempts, here
         # The caller says what conditions of steps may refer to beside variables, by task; and by
         # which statements an attempt was approved, each with its signature.
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
@@ -99,6 +97,7 @@ class Pool:
         self._patience = patience or Patience()
         self._handles: dict[int, WorkerHandle] = {}
         self._leaving: list[WorkerHandle] = []
+        self._dismissed: list[WorkerHandle] = []  # to be waited for
         self._running: dict[str, WorkerHandle] = {}
         self._ended: list[AttemptEnded | Spent | Told] = []
         self._poll = select.poll()
@@ -107,8 +106,7 @@ class Pool:
         self._output_fd: int | None = None
         self.woken = False
         self._ticked = time.monotonic()
-        # The earliest moment at which a worker may have to be woken.
-        self._due = math.inf
+        self._due = math.inf  # the earliest moment at which a worker may have to be woken
         self._closed = False
         self._cgroups: str | None = None
         # Its write end is open in the runner and nowhere else: however the runner dies, each
@@ -242,27 +240,28 @@ class Pool:
         return not self._running and not self._leaving
 
     def close(self) -> None:
-        """Let every worker end: at once when idle, else after ending what it runs or has kept.
-
-        Nothing happens when that was done before.
-        """
+        """Wait until every worker has ended, with what it runs or has kept; once is enough."""
         if self._closed:
             return
         self._closed = True
-        if self.beside is not None:
-            self.beside.close()
-        handles = [*self._handles.values(), *self._leaving]
-        self._handles.clear()
-        for handle in handles:
-            self._send(handle, DISMISS)
-            os.kill(handle.pid, signal.SIGCONT)  # what was left running may have stopped it
-            self._disconnect(handle)
-        for handle in handles:
+        self.dismiss()
+        for handle in self._dismissed:
             self._await_exit(handle)
         if self._tree is not None:
             self._tree.close()
         os.close(self._life_read)
         os.close(self._life_write)
+
+    def dismiss(self) -> None:
+        """Tell every worker that nothing more is to come; `close` waits for their ends."""
+        if self.beside is not None:
+            self.beside.close()
+        for handle in (*self._handles.values(), *self._leaving):
+            self._dismissed.append(handle)
+            self._send(handle, DISMISS)
+            os.kill(handle.pid, signal.SIGCONT)  # what was left running may have stopped it
+            self._disconnect(handle)
+        self._handles, self._leaving = {}, []
 
     def _send(self, handle: WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.

@@ -56,7 +56,7 @@ from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
-    from zf.work.caching.use import Caching
+    from zf.work.caching.lookup import Caching
     from zf.work.walls.shield import Grounds, Shield
 
 
@@ -115,8 +115,8 @@ class Worker:
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
         outside = Outside(shared.environ, shared.project, shared.inputs, shared.redactor.secrets)
-        if early and shared.caching is not None:
-            import zf.work.caching.ready  # noqa: F401, PLC0415 - while the kernel has it wait
+        if shared.caching is not None:
+            shared.caching.get_ready(early=early)  # while the kernel has it wait
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()

@@ -101,6 +101,25 @@ def test_each_kind_of_wait_is_hatched_and_told() -> None:
     assert "span retried" in kinds
 
 
+def test_the_name_of_a_short_last_phase_is_shown_whole() -> None:
+    told = [(0.0, run_started())]
+    for name, start_s, end_s in (
+        ("build", 0.0, 90.0),
+        ("lint", 90.0, 95.0),
+        ("delivery", 95.0, 100.0),
+    ):
+        told += [(start_s, PhaseStarted(name, 60)), (start_s, started(name)), (end_s, ended(name))]
+    events = (*told, (100.0, run_ended(0)))
+    run = Recorded(
+        plan("build lint delivery"), {"max_jobs": 2, "resources": {}}, tuple(lines(events))
+    )
+    root, _ = drawn(run)
+    in_a_box = [text.text for svg in root.iter("svg") if svg.get("x") for text in svg.iter("text")]
+    assert [name for name in ("build", "lint", "delivery") if name in in_a_box] == ["build", "lint"]
+    (last,) = (text for text in root.iter("text") if text.text == "delivery")
+    assert (last.get("class"), last.get("x")) == ("outgrown", "100%")
+
+
 def test_a_resume_is_marked_and_its_gap_left_out() -> None:
     run = run_of("a", (0.0, started("a")), (1.0, ended("a")), (7201.0, RunResumed(0)))
     root, told = drawn(run)

@@ -142,7 +142,7 @@ class Watcher:
         self._display = streams.display()
         if self._display is not None and mode == "json":
             self._display.notice = _lines_dropped
-        self._muted = False
+        self._muted = self._is_ready = False
         self._broke: Exception | None = None
         follows = mode == "live" or (output == "prefix" and mode != "none")
         self.look_s = FRAME_S if follows else float("inf")
@@ -154,9 +154,13 @@ class Watcher:
 
     def watch(self, event: Event | None, facts: Facts, mono: float) -> None:
         """Show an event, or (with None) that time has passed."""
-        if self._muted or self._mode == "none":
+        if self._muted:
             return
         try:
+            if event is not None and not self._is_ready:
+                self._get_ready(event)
+            if self._mode == "none":
+                return
             if self._is_behind():
                 assert self._display is not None
                 self._display.pump()
@@ -165,6 +169,17 @@ class Watcher:
         except Exception as error:  # noqa: BLE001  # a picture of the run must not cost the run
             self._muted = True
             self._broke = error
+
+    def _get_ready(self, event: Event) -> None:
+        """Import what the end of the run takes while its first task runs, and nothing waits."""
+        from zf.events import AttemptStarted
+
+        if isinstance(event, AttemptStarted):
+            import zf.cli.display.records
+            import zf.report.explain
+            import zf.report.summary  # noqa: F401
+
+            self._is_ready = True
 
     def _folds(self) -> Folds | None:
         if not self.ci:

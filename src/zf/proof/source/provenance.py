@@ -246,9 +246,9 @@ def _ask_ci(facts: dict[str, Any], told: ci.Told | None, notes: list[str]) -> No
 
 def _without_password(url: str | None) -> str | None:
     """The address of the repository without what may stand before the @ of its host."""
-    if url is None:
-        return None
-    from urllib.parse import urlsplit, urlunsplit  # noqa: PLC0415 - 3 ms where there is no remote
+    if url is None or "@" not in url:
+        return url
+    from urllib.parse import urlsplit, urlunsplit  # noqa: PLC0415 - 3 ms, and few have one
 
     try:
         parts = urlsplit(url)

@@ -8,6 +8,7 @@ commit ignores nothing.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -141,7 +142,7 @@ class Committed(Struct, frozen=True):
 
 class AskedOfCommit(Struct, frozen=True):
     """The questions of `ask_of_commit`: `url` and `tags` where these must be asked, `repo` where it
-    is known.
+    is known, and the file that has all tags where there is one.
     """
 
     head: Asked
@@ -150,6 +151,7 @@ class AskedOfCommit(Struct, frozen=True):
     repo: str | None
     url: Asked | None
     tags: Asked | None
+    packed: bytes
 
 
 def ask_of_commit(
@@ -157,13 +159,15 @@ def ask_of_commit(
 ) -> AskedOfCommit:
     """Begin to ask where HEAD is; its tree is read into a new index."""
     repo, is_known = plain_url(outside.folder, environ) if refs is not None else (None, False)
+    packed = packed_tags(f"{outside.folder}/.git") if refs is not None else None
     return AskedOfCommit(
         outside.start(*HEAD),
         outside.start(*READ_TREE, *(["-m"] if os.path.exists(index) else []), "HEAD"),
         outside.start("ls-tree", "-r", "-z", "--full-tree", "HEAD"),
         repo,
         None if is_known else outside.start("config", "--get", "remote.origin.url"),
-        outside.start(*_TAGS) if refs is None or may_have_tags(f"{outside.folder}/.git") else None,
+        outside.start(*_TAGS) if packed is None else None,
+        packed or b"",
     )
 
 
@@ -180,7 +184,9 @@ def hear_of_commit(outside: Asking, index: str, asked: AskedOfCommit) -> Committ
     return Committed(
         at,
         asked.repo if url is None else first_line(outside.finish(url, or_none=True)),
-        () if tags is None else tuple(text_lines(outside.finish(tags, or_none=True))),
+        tuple(text_lines(outside.finish(tags, or_none=True)))
+        if tags is not None
+        else tags_in(asked.packed, at.commit),
         [(path, oid) for *_, oid, path in listed if oid],
         [(path, oid) for _, oid, path, *_ in listed if path],
     )
@@ -226,13 +232,26 @@ def plain_url(top: str, environ: Mapping[str, str]) -> tuple[str | None, bool]:
     return url, config is not None
 
 
-def may_have_tags(git: str) -> bool:
+def packed_tags(git: str) -> bytes | None:
+    """The file that has all tags, with what each leads to; None where git must be asked."""
     try:
         if os.listdir(f"{git}/refs/tags"):
-            return True
+            return None
     except OSError:
-        return True
-    return b" refs/tags/" in (contents(f"{git}/packed-refs") or b"")
+        return None
+    packed = contents(f"{git}/packed-refs") or b""
+    header = packed.partition(b"\n")[0]
+    is_whole = header.startswith(b"# pack-refs with:") and b" fully-peeled " in header
+    return packed if is_whole or b" refs/tags/" not in packed else None
+
+
+def tags_in(packed: bytes, commit: str | None) -> tuple[str, ...]:
+    """The tags that are, or lead to, this commit."""
+    if commit is None or b" refs/tags/" not in packed:
+        return ()
+    oid = commit.encode()
+    tag = rb"(?m)^(?:%b refs/tags/(.+)|[0-9a-f]+ refs/tags/(.+)\n\^%b)$" % (oid, oid)
+    return tuple(text(own or other) for own, other in re.findall(tag, packed))
 
 
 def own_repository(folder: str, at: Commit, environ: Mapping[str, str], ear: Ear | None) -> Asking:

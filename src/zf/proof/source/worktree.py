@@ -21,6 +21,8 @@ from zf.proof.source import git, repository
 from zf.proof.source.top import NO_WORK_TREE, find_top
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from zf.proof.source.git import Ear
 
 # Hashing every file is the only honest answer, and takes 4 s for 100 000 of them. An index larger
@@ -38,7 +40,9 @@ _UNTRACKED = (
     "-z",
     "--exclude-from",
 )
-# Prints nothing where the other two, and this takes half as long, would find no change.
+# How a change is told that is a new file, or a folder of them.
+_NEW = b"? "
+# Prints only new files where the other two, and this takes half as long, would find no others.
 _ANY_CHANGES = ("ls-files", "--modified", "--deleted", *_UNTRACKED[1:])
 _DIFF = (
     "diff",
@@ -164,7 +168,9 @@ def _stages(
             )
             asked = _ask_inside(asking, seen, exclude)
             asking.ear = yield asking
-            _hear_inside(asking, seen, environ, exclude, asked)
+            if _hear_inside(asking, seen, environ, asked):
+                _hear_diff(asking, seen, _ask_diff(asking, seen, exclude))
+            _learn_times(asking, seen)
         if was_kept or len(seen.index) > KEEP_INDEX_BYTES:
             seen.kept = kept
     return seen
@@ -196,8 +202,12 @@ def looking_again(
         seen = Seen(at, ignored=before.ignored, submodules=before.submodules)
         seen.lfs, seen.converts = before.lfs, before.converts
         inside = _inside(at.top, root, exclude)
-        any_changes = asked = None
-        if before.changes or before.submodules or before.lfs or before.converts:
+        any_changes = asked = diff = None
+        if any(map(_is_tracked, before.changes)):
+            diff = _ask_diff(asking, seen, inside)  # there will hardly be none now
+        new = [change.removeprefix(_NEW) for change in before.changes]
+        only_new = not before.changes or (at.commit is not None and diff is None)
+        if not only_new or before.submodules or before.lfs or before.converts:
             asked = _ask_inside(asking, seen, inside)
         else:
             rules = _write_rules(asking, seen, inside)
@@ -208,11 +218,14 @@ def looking_again(
                 seen.at = repository.head_commit(outside, head)
             if seen.at.commit != at.commit:
                 return seen
-            if any_changes is not None and not asking.finish(any_changes):
+            if any_changes is not None and _names(asking.finish(any_changes)) == new:
+                seen.changes, seen.diff_sha256 = before.changes, before.diff_sha256
                 seen.index, seen.index_ns = before.index, before.index_ns
             else:
                 now = asked or _ask_inside(asking, seen, inside)
-                _hear_inside(asking, seen, environ, inside, now)
+                if _hear_inside(asking, seen, environ, now):
+                    _hear_diff(asking, seen, diff or _ask_diff(asking, seen, inside))
+                _learn_times(asking, seen)
             return seen
 
         yield answer
@@ -285,21 +298,34 @@ def _hear_inside(
     asking: git.Asking,
     seen: Seen,
     environ: Mapping[str, str],
-    exclude: Sequence[str],
     asked: tuple[git.Asked | None, git.Asked],
-) -> None:
-    """What came of it; the index has learnt the files' times meanwhile."""
+) -> bool:
+    """What came of it; whether there is more to ask: how those files changed that are tracked."""
     status, untracked = asked
+    is_changed = False
     if status is not None:
         changes = [line for line in asking.finish(status).split(b"\0") if line]
+        is_changed = bool(changes)
         if changes and (seen.lfs or seen.converts):
             changes = _without_conversions(asking, seen, changes)
         seen.changes += changes
-    new = sorted(path for path in asking.finish(untracked).split(b"\0") if path)
-    seen.changes += [b"? " + path for path in new]
+    seen.changes += [_NEW + path for path in _names(asking.finish(untracked))]
     seen.changes += _in_submodules(seen, environ, asking.ear)
-    if seen.changes:
-        seen.diff_sha256 = _diff_digest(asking, seen, _paths(exclude))
+    if seen.changes and not is_changed:
+        seen.diff_sha256 = _digest(sha256(), seen.changes)
+    return is_changed and bool(seen.changes)
+
+
+def _is_tracked(change: bytes) -> bool:
+    return not change.startswith(_NEW)
+
+
+def _names(out: bytes) -> list[bytes]:
+    return sorted(path for path in out.split(b"\0") if path)
+
+
+def _learn_times(asking: git.Asking, seen: Seen) -> None:
+    """Keep the index, which has learnt the files' times meanwhile."""
     index = f"{asking.env['GIT_DIR']}/index"
     if (data := git.contents(index)) is not None:  # there is none without a commit
         seen.index, seen.index_ns = data, os.stat(index).st_mtime_ns
@@ -354,19 +380,25 @@ def _in_submodules(seen: Seen, environ: Mapping[str, str], ear: Ear | None) -> I
             yield line
 
 
-def _diff_digest(asking: git.Asking, seen: Seen, paths: Sequence[str]) -> str | None:
-    digest = sha256()
-    if seen.at.commit is not None:
-        try:
-            asked = asking.start(*_DIFF, seen.at.commit, "--", *paths)
-            if asking.await_end(asked) != 0:
-                return None
-        except git.NotAwaitedError:
-            raise
-        except git.GitError:
-            return None
-        with open(asked.out, "rb") as stream:
-            digest = file_digest(stream, "sha256")
-    for change in seen.changes:
-        digest.update(change + b"\0")
-    return digest.hexdigest()
+def _ask_diff(asking: git.Asking, seen: Seen, exclude: Sequence[str]) -> git.Asked:
+    """Begin to ask how files differ from the commit; the index is for others to write."""
+    assert seen.at.commit is not None  # something differs from it
+    return asking.start("--no-optional-locks", *_DIFF, seen.at.commit, "--", *_paths(exclude))
+
+
+def _hear_diff(asking: git.Asking, seen: Seen, asked: git.Asked) -> None:
+    try:
+        if asking.await_end(asked) != 0:
+            return
+    except git.NotAwaitedError:
+        raise
+    except git.GitError:
+        return
+    with open(asked.out, "rb") as stream:
+        seen.diff_sha256 = _digest(file_digest(stream, "sha256"), seen.changes)
+
+
+def _digest(diff: _Hash, changes: Iterable[bytes]) -> str:
+    for change in changes:
+        diff.update(change + b"\0")
+    return diff.hexdigest()

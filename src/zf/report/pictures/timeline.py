@@ -146,10 +146,19 @@ class _Picture:
         if len(self._course.phases) < 2:
             return
         for band in self._course.phases:
-            x, width = self._at(band.start_s), self._at(band.end_s - band.start_s)
-            yield f'<line class="phase" x1="{x}" x2="{x}" y1="2" y2="{end}"/>'
+            x, lasted_s = self._at(band.start_s), band.end_s - band.start_s
+            # Where nothing is to the right of it, a name too long for its phase grows to the left.
+            outgrown = band is self._course.phases[-1] and not _fits(band.name, lasted_s / length)
+            y1 = self._top if outgrown else 2
+            yield f'<line class="phase" x1="{x}" x2="{x}" y1="{y1}" y2="{end}"/>'
+            if outgrown:
+                yield (
+                    f'<text class="outgrown" paint-order="stroke" x="100%" y="11">'
+                    f"{text_of(band.name)}</text>"
+                )
+                continue
             yield (
-                f'<svg x="{x}" y="0" width="{width}" height="{self._top}">'
+                f'<svg x="{x}" y="0" width="{self._at(lasted_s)}" height="{self._top}">'
                 f'<text x="5" y="11">{text_of(band.name)}</text></svg>'
             )
 

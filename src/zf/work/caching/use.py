@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import error_text, printable
 from zf.events import Cached, CacheMissed, Status
-from zf.lean.records import Struct, field
+from zf.lean.records import Struct
 from zf.model import RESERVED_ENV, Task
 from zf.proof.layout import ARTIFACTS, CACHE, OUTPUTS
 from zf.proof.lines import object_lines
@@ -23,29 +24,12 @@ from zf.work.caching.restore import NotRestoredError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zf.audit.authentic import Trust
     from zf.proof.tree.store import TaskTree
     from zf.work.environment import Environment, Outside
     from zf.work.outcome import Outcome
 
 # What tools print beyond this is no version.
 MAX_TOOL_BYTES = 64 * 1024
-
-
-class Caching(Struct):
-    """What the tasks of a run that say `cache` do: whether results are looked up, and which keys
-    must have signed them.
-    """
-
-    look_up: bool = False
-    trust: Trust | None = None
-    lookups: dict[str, Lookup] = field(default_factory=dict)
-
-    def lookup(self, proofs: str) -> Lookup:
-        """One for each process, as a run is verified once for all that it looks up."""
-        if proofs not in self.lookups:
-            self.lookups[proofs] = Lookup(proofs, self.trust)
-        return self.lookups[proofs]
 
 
 class Around(Struct, frozen=True):
@@ -90,7 +74,13 @@ class Use:
         if self._parts is None:
             return CacheMissed(task, attempt, "", self._around.hide(self.why_not))
         key, reason = self._parts.key, ""
-        for found in lookup.find(task, self._parts, self._secret):
+        there: list[Generated] = []
+
+        def meanwhile() -> None:
+            with suppress(UnusableError):  # which will be told if it comes to that
+                there.append(self._generated(whole=False))
+
+        for found in lookup.find(task, self._parts, self._secret, meanwhile):
             if isinstance(found, Missed):
                 if reason:  # it is of a result with this key, so what others changed is no matter
                     return CacheMissed(task, attempt, key, reason)
@@ -101,10 +91,11 @@ class Use:
                 ]
                 return CacheMissed(task, attempt, key, found.reason, found.run, changed)
             try:
+                now = there.pop() if there else self._generated(whole=False)
                 if bring_back:
-                    self._restore(found)
+                    self._restore(now, found)
                 else:
-                    restore.lacking(self._generated(whole=False), found)
+                    restore.lacking(now, found)
             except (NotRestoredError, UnusableError) as error:
                 reason = reason or self._around.hide(str(error))
             except OSError as error:
@@ -167,9 +158,9 @@ class Use:
             whole=whole,
         )
 
-    def _restore(self, origin: Origin) -> None:
+    def _restore(self, now: Generated, origin: Origin) -> None:
         root = self._around.root
-        if restore.generates(root, self._generated(whole=False), origin):
+        if restore.generates(root, now, origin):
             restore.generates(root, self._generated(whole=False), origin)
 
     def _made(self) -> parts.Parts:
