@@ -19,9 +19,9 @@ from zf.plan.suggest import nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+    from yaml.nodes import Node
 
     from zf.plan.form import Form
-    from zf.plan.yaml.nodes import Node
 
 
 class TaskSaid(Struct):
