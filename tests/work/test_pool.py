@@ -342,9 +342,11 @@ class TestADeadWorker:
     def test_term_ends_what_it_runs(self, attempts):
         mark = f"term-{os.getpid()}"
         one = task(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo up > up-t; sleep 300")
-        with contextlib.closing(attempts.pool(one)) as pool:
+        after = task(":", name="after")
+        with contextlib.closing(attempts.pool(one, after)) as pool:
             os.kill(begin(pool, attempts), signal.SIGTERM)
             ended = wait_for_one(pool)
+            assert drive(pool, [after], 1)["after"].status == "success"
         assert (ended.status, ended.cause) == ("lost", "worker")
         assert ended.detail == "the worker was told to end by SIGTERM"
         assert processes(mark) == []

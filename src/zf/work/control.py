@@ -169,8 +169,7 @@ class RunnerOrders:
         """Read what has come on one of `fds`; True when a child may have ended."""
         if fd == self._signals:
             numbers = os.read(fd, 512)
-            if signal.SIGTERM in numbers:
-                self._let_runner_speak()
+            if signal.SIGTERM in numbers and not self._runner_says_why():
                 self._end(Cause.WORKER, "the worker was told to end by SIGTERM")
             return signal.SIGCHLD in numbers
         data = self._read(fd)
@@ -184,9 +183,9 @@ class RunnerOrders:
             self._take(_from_json(line.decode()))
         return False
 
-    def _let_runner_speak(self) -> None:
-        """A TERM for the whole group, such as that of `timeout`, went to the runner, too. Then what
-        the runner makes of it is why the attempt ends.
+    def _runner_says_why(self) -> bool:
+        """A TERM for the whole group, such as that of `timeout`, went to the runner, too. Then it
+        is for the runner to say what is to end, as after Ctrl-C.
         """
         runner = select.poll()
         for fd in (self._socket.fileno(), self._life):
@@ -195,6 +194,7 @@ class RunnerOrders:
         while self.stop is None and (left_s := until - time.monotonic()) > 0:
             for fd, _ in runner.poll(left_s * 1000):
                 self.receive(fd)
+        return self.stop is not None
 
     def _read(self, fd: int) -> bytes:
         """What has come from the runner; nothing when it is dead."""

@@ -158,9 +158,9 @@ class Worker:
         return self._context
 
     def serve(self, tasks: dict[str, Task]) -> None:
-        """Take orders until the runner has no more, or this process cannot vouch for the next: when
-        something could not be killed, or is to stay, or the shield is spoiled: by an error, or by
-        a step's mount.
+        """Take orders until the runner has no more, or this process is told to end, or cannot vouch
+        for the next: when something could not be killed, or is to stay, or the shield is spoiled:
+        by an error, or by a step's mount.
         """
         shield = self._context.shield
         supervisor, is_last, task = self._supervisor, False, ""
@@ -172,7 +172,7 @@ class Worker:
             following = partial(self._prepare, tasks[order.then]) if order.then else None
             ended = self.run_attempt(order, tasks[task], following)
             is_last = supervisor.has_unkillable or supervisor.has_kept or self._orders.detached
-            is_last = is_last or (shield is not None and shield.is_spoiled)
+            is_last = is_last or self._orders.ended or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last, self._is_plain, self._listed)
             self._let_go()
             self._clear_channel()
