@@ -99,6 +99,19 @@ def test_hang_up_ends_the_run_and_seals_it(project):
     check_sealed(project)
 
 
+def test_term_for_the_whole_group_is_an_interrupt(project):
+    """`timeout 60 zf run`, and CI systems that end a job, send it to zf's workers, too."""
+    waiting(project)
+    process = project.popen("run-phase", "A", "--run-id", "r1", start_new_session=True)
+    with (project.root / "gate").open("w"):  # waits until the task has it open, too
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 143
+    status = project.status("r1", "a")
+    assert (status["status"], status["detail"]) == ("cancelled", "cancelled in step 'step 1'")
+    check_sealed(project)
+
+
 def test_hang_up_under_nohup_changes_nothing(project):
     waiting(project)
     process = project.popen(

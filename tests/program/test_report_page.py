@@ -190,6 +190,19 @@ def test_a_link_leads_to_a_line_of_a_long_log_and_finding_to_others(hostile, bro
     assert browser.said() == []
 
 
+def test_the_mark_that_opens_a_cause_never_stands_in_a_line_alone(hostile, browser):
+    browser.open(hostile)
+    alone = browser.js(
+        "const heading = document.querySelector('.cause h3'), words = document.createRange();"
+        "words.selectNodeContents(heading); heading.style.display = 'block';"
+        "const below = (width) => { heading.style.width = width + 'px';"
+        "  const last = [...words.getClientRects()].pop();"
+        "  return heading.getBoundingClientRect().bottom - last.bottom > last.height / 2 };"
+        "return Array.from({length: 500}, (_, n) => 100 + n).filter(below)"
+    )
+    assert alone == []
+
+
 def test_without_javascript_all_that_matters_can_be_read(hostile, browser):
     browser.open(hostile, javascript=False)
     text = browser.js("return document.body.innerText")

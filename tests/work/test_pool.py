@@ -328,6 +328,17 @@ class TestADeadWorker:
             assert (first.status, first.cause) in {("success", ""), ("lost", "worker")}
         assert cgroups_of(attempts) == []
 
+    def test_term_means_nothing_to_one_that_runs_nothing(self, attempts):
+        """It may be on its way to the whole group, and an attempt on its way to this worker."""
+        tasks = [task(":", name="a"), task(":", name="b")]
+        with contextlib.closing(attempts.pool(*tasks)) as pool:
+            drive(pool, tasks[:1], 1)
+            (before,) = pool._handles.values()
+            os.kill(before.pid, signal.SIGTERM)
+            assert drive(pool, tasks[1:], 1)["b"].status == "success"
+            (after,) = pool._handles.values()
+            assert after.pid == before.pid
+
     def test_term_ends_what_it_runs(self, attempts):
         mark = f"term-{os.getpid()}"
         one = task(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo up > up-t; sleep 300")

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from yaml.nodes import CollectionNode, MappingNode, Node
+
 from zf.adopt.checking import problems_with, refuse_problems, write_new, write_over
 from zf.adopt.writing import flow, project_text, shortest
 from zf.errors import ZfError
 from zf.lean.records import Struct
 from zf.plan.places import PROJECT_FILE, TASK_FILE, tasks_folder
 from zf.plan.yaml import source
-from zf.plan.yaml.nodes import CollectionNode, MappingNode, Node
 from zf.plan.yaml.source import Source
 from zf.plan.yaml.yaml12 import KEY, Document, read
 

@@ -31,6 +31,8 @@ def secret_axes(tasks: Iterable[Task], project: Project) -> Iterator[Problem]:
     """
     told: set[tuple[str, str]] = set()
     for task in tasks:
+        if not (task.matrix or task.matrix_from):
+            continue
         base = task.base or task.id
         later = (axis for axis in task.matrix_from if axis not in _NO_AXES)
         for axis in task.matrix or later:

@@ -10,6 +10,7 @@ import _socket
 import os
 import select
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -37,6 +38,8 @@ _RECEIVE_BYTES = 4096
 _LIST_BYTES = 4096
 # One order brings one, and orders come one at a time.
 _LEASES_BYTES = _socket.CMSG_SPACE(4 * struct.calcsize("i"))
+# How long a runner that was told to end, too, may take to say so.
+_WORD_S = 2.0
 
 
 # What an attempt tells before its end. But for probes, the runner only writes it down.
@@ -82,9 +85,11 @@ class RunnerOrders:
         # the attempt's `concurrency` group from other runs.
         self._leases: list[int] = []
         self._signals, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
+        for end in (self._signals, self._wake):
+            os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, _do_nothing)
+        self._life = life_fd
         self.fds: tuple[int, ...] = (runner.fileno(), life_fd, self._signals)
         self.stop: Stop | None = None
         self.ended = False
@@ -111,8 +116,13 @@ class RunnerOrders:
         while self._leases:
             os.close(self._leases.pop())
         while self._current is None and not self.ended:
-            for fd, _ in self._poll.poll():
-                self.receive(fd)
+            ready = self._poll.poll()
+            # What came while nothing runs has nothing to end: a worker goes when the runner does.
+            with suppress(BlockingIOError):
+                os.read(self._signals, 512)
+            for fd, _ in ready:
+                if fd != self._signals:
+                    self.receive(fd)
         return None if self.ended else self._current
 
     def report(self, ended: AttemptEnded, *more: Any) -> None:
@@ -160,6 +170,7 @@ class RunnerOrders:
         if fd == self._signals:
             numbers = os.read(fd, 512)
             if signal.SIGTERM in numbers:
+                self._let_runner_speak()
                 self._end(Cause.WORKER, "the worker was told to end by SIGTERM")
             return signal.SIGCHLD in numbers
         data = self._read(fd)
@@ -172,6 +183,18 @@ class RunnerOrders:
         for line in lines:
             self._take(_from_json(line.decode()))
         return False
+
+    def _let_runner_speak(self) -> None:
+        """A TERM for the whole group, such as that of `timeout`, went to the runner, too. Then what
+        the runner makes of it is why the attempt ends.
+        """
+        runner = select.poll()
+        for fd in (self._socket.fileno(), self._life):
+            runner.register(fd, select.POLLIN)
+        until = time.monotonic() + _WORD_S
+        while self.stop is None and (left_s := until - time.monotonic()) > 0:
+            for fd, _ in runner.poll(left_s * 1000):
+                self.receive(fd)
 
     def _read(self, fd: int) -> bytes:
         """What has come from the runner; nothing when it is dead."""

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydantic_core import ErrorDetails
+    from yaml.nodes import Node
 
     from zf.plan.form import Form
-    from zf.plan.yaml.nodes import Node
 
 
 class Written(Struct):

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from yaml.nodes import ScalarNode, SequenceNode
+
 from zf.inputs import Input, variable
 from zf.lean.records import Struct, replace
 from zf.plan.inputs.check import InputError, value_of, whole
-from zf.plan.yaml.nodes import ScalarNode, SequenceNode
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing
 
 if TYPE_CHECKING:
+    from yaml.nodes import Node
+
     from zf.errors import Problem
-    from zf.plan.yaml.nodes import Node
     from zf.plan.yaml.source import Source
     from zf.plan.yaml.yaml12 import Document
 

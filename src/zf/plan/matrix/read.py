@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from yaml.nodes import MappingNode, Node, SequenceNode
+
 from zf.instances import matrix_variable
 from zf.model import Task
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
 from zf.plan.matrix.names import AXIS, MAX_VALUE, OWN_KEYS, TAKEN, known, variables
 from zf.plan.matrix.paths import Finding, asking, check
-from zf.plan.yaml.nodes import MappingNode, Node, SequenceNode
 
 if TYPE_CHECKING:
     from zf.errors import Problem

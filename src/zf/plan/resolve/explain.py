@@ -7,16 +7,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from yaml.nodes import MappingNode
+
 from zf.errors import printable
 from zf.lean.records import Struct
 from zf.model import Task, recorded
 from zf.plan.files import written
 from zf.plan.files.forms import MERGED, ONE_TASK, with_defaults
 from zf.plan.places import TASK_FILE
-from zf.plan.yaml.nodes import MappingNode
 
 if TYPE_CHECKING:
-    from zf.plan.yaml.nodes import Node
+    from yaml.nodes import Node
 
 # Keys that are gone once a task is resolved, and what its place calls it.
 _NOT_SHOWN = {"id", "use", "run", "shell", *(key for key in ONE_TASK if key.endswith("+"))}

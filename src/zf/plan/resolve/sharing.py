@@ -18,9 +18,10 @@ from zf.plan.suggest import nearest
 from zf.plan.yaml.yaml12 import KEY
 
 if TYPE_CHECKING:
+    from yaml.nodes import Node
+
     from zf.errors import Problem
     from zf.plan.files.written import Written
-    from zf.plan.yaml.nodes import Node
 
 # Keys that say the same as another.
 _TWICE = {"run": "commands", **{f"{name}+": name for name in ADDING}}

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from yaml.nodes import MappingNode, Node, SequenceNode
+
 from zf.model import STEP_FIELDS, Step
 from zf.plan.files.forms import ADDING, MERGED
 from zf.plan.files.place import NOWHERE, Loc, Place, Said
 from zf.plan.resolve.layers import Layer, Resolved
-from zf.plan.yaml.nodes import MappingNode, Node, SequenceNode
 
 _STEPS = ("commands", "cleanup")
 _PLAIN = frozenset({*_STEPS, "needs"})

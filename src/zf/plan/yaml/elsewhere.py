@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from yaml.nodes import SequenceNode
+
 from zf.plan.caching.keys import CACHE
 from zf.plan.files.project_keys import PHASE, PROJECT
 from zf.plan.schema import ARTIFACT, CONCURRENCY, NEED
 from zf.plan.steps.keys import CLEANUP, STEP
-from zf.plan.yaml.nodes import SequenceNode
 from zf.plan.yaml.rewritten import (
     Here,
     boolean,
@@ -29,8 +30,9 @@ from zf.plan.yaml.rewritten import (
 )
 
 if TYPE_CHECKING:
+    from yaml.nodes import Node
+
     from zf.plan.form import Key
-    from zf.plan.yaml.nodes import Node
 
 _RUN = Here("run", "make test", one)
 _COMMANDS = Here("commands", "[make, make test]", listed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zf.plan.yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, SequenceNode
+
 from zf.plan.yaml.yaml12 import MAX_DEPTH
 
 if TYPE_CHECKING:

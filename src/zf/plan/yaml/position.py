@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yaml.nodes import Node, ScalarNode
+
 from zf.lean.records import Struct
-from zf.plan.yaml.nodes import Node, ScalarNode
 
 if TYPE_CHECKING:
     from zf.plan.yaml.source import Place, Source

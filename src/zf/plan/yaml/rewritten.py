@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
 from zf.lean.records import Struct
-from zf.plan.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 # A value that is longer is no help in a hint.
 _MOST_SHOWN = 60

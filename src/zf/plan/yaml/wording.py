@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
 from zf.lean.records import Struct, replace
 from zf.plan.files import patterns
 from zf.plan.files.forms import within
@@ -18,7 +20,6 @@ from zf.plan.matrix.keys import COUNTED, MATRIX, TAKEN
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.suggest import nearest
 from zf.plan.yaml.elsewhere import answer, stands_for
-from zf.plan.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
 

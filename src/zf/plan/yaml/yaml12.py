@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from yaml.error import MarkedYAMLError
 from yaml.events import CollectionEndEvent, CollectionStartEvent
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean import lazy
 from zf.lean.records import Struct, field
-from zf.plan.yaml import nodes
-from zf.plan.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
     from zf.errors import Problem
@@ -29,6 +28,8 @@ MAX_DEPTH = 32
 # large file of many tasks may hold as many values as can be written in it without an alias.
 MAX_VALUES = 100_000
 _CHARS_A_VALUE = 2
+# What every tag starts with.
+_TAG: Final = "!"
 _PLAIN: Final = ""
 _STR: Final = "tag:yaml.org,2002:str"
 _SEQ: Final = "tag:yaml.org,2002:seq"
@@ -40,13 +41,15 @@ KEY: Final = "[key]"
 
 
 class _Resolver:
-    """Tags for the composer: what is in quotes is text, everything else stays open."""
+    """Tags for the composer: plain scalars stay open, everything else is what it looks like."""
 
     # How many levels the composer may meet without danger.
     safe_levels = 1000
 
-    def resolve(self, _kind: object, text: str | None, implicit: Any) -> str:
-        return _PLAIN if text is None or implicit[0] else _STR
+    def resolve(self, kind: type[Node], _value: object, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return _PLAIN if implicit[0] else _STR
+        return _SEQ if kind is SequenceNode else _MAP
 
     # Tags here do not depend on where a value stands, so there is nothing to do when the composer
     # enters a node and leaves it; functions written in C do that in a third of the time.
@@ -88,8 +91,9 @@ def _best_parser() -> type[Any]:
 _Parser = _best_parser()
 
 
-# Asks nothing that is written in Python: the style of a scalar says whether it is in quotes.
-_Quick = type("Quick", (_Parser,), {"resolve": "".format})
+# For a text without tags: it asks nothing that is written in Python, as the style of a scalar says
+# whether it is in quotes.
+_Untagged = type("Untagged", (_Parser,), {"resolve": "".format})
 
 
 class _TooDeep(Exception):  # noqa: N818 - never leaves this module
@@ -165,8 +169,8 @@ class Document(Struct):
 
 def read(source: Source, parser: type[Any] = _Parser) -> Document:
     """The file's value; problems of YAML itself are in `problems`, the rest was read past them."""
-    if parser is _Parser and not nodes.may_have_bare_tag(source.text):
-        found = _read(source, _Quick)
+    if parser is _Parser and _TAG not in source.text:
+        found = _read(source, _Untagged)
         if not found.problems:
             return found
         # What was read past has no tags yet, and may be asked for them in messages.
@@ -176,7 +180,7 @@ def read(source: Source, parser: type[Any] = _Parser) -> Document:
 def _read(source: Source, parser: type[Any]) -> Document:
     try:
         root = _compose(source, parser)
-        walk = _Walk(source, has_tags=parser is not _Quick)
+        walk = _Walk(source, is_tagged=parser is not _Untagged)
         value = None if root is None else walk.value(root, 1)
     except _Refused as refusal:
         return Document(problems=[refusal.problem])
@@ -186,11 +190,8 @@ def _read(source: Source, parser: type[Any]) -> Document:
 def _compose(source: Source, parser: type[Any]) -> Node | None:
     text = source.text
     try:
-        is_watched = most_levels(text) > parser.safe_levels
-        if parser is _Quick and not is_watched:
-            return nodes.composed(parser(text))
-        reader = _watched(parser) if is_watched else parser
-        return nodes.recorded(reader(text).get_single_node())
+        reader = _watched(parser) if most_levels(text) > parser.safe_levels else parser
+        root: Node | None = reader(text).get_single_node()
     except _TooDeep:
         _refuse_depth(source, parser)
         raise AssertionError("the events are those of the nodes") from None
@@ -198,6 +199,7 @@ def _compose(source: Source, parser: type[Any]) -> Node | None:
         from zf.plan.yaml import syntax  # noqa: PLC0415 - only for messages
 
         raise _Refused(syntax.explain(source, error)) from None
+    return root
 
 
 def most_levels(text: str) -> int:
@@ -233,17 +235,17 @@ def _refuse_depth(source: Source, parser: type[Any]) -> None:
 class _Walk:
     """Nodes -> values, once over everything, aliases expanded and counted."""
 
-    __slots__ = ("has_tags", "most", "problems", "source", "values")
+    __slots__ = ("is_tagged", "most", "problems", "source", "values")
 
-    def __init__(self, source: Source, *, has_tags: bool) -> None:
+    def __init__(self, source: Source, *, is_tagged: bool) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.values = 0
         self.most = max(MAX_VALUES, len(source.text) // _CHARS_A_VALUE)
-        self.has_tags = has_tags
+        self.is_tagged = is_tagged
 
     def value(self, node: Node, depth: int) -> Any:
-        kind = type(node)
+        kind = node.__class__
         if kind is ScalarNode:
             return self._scalar(node)
         return self._sequence(node, depth) if kind is SequenceNode else self._mapping(node, depth)
@@ -251,7 +253,7 @@ class _Walk:
     def _scalar(self, node: Any) -> Any:
         tag = node.tag
         if tag == _PLAIN:
-            if self.has_tags or not node.style:
+            if self.is_tagged or not node.style:
                 text = node.value
                 return _core(text) if text in _WORDS or text[0] in _NUMERIC else text
             node.tag = tag = _STR
@@ -284,7 +286,7 @@ class _Walk:
         for key_node, value_node in pairs:
             # What `value` says of plain text, which nearly every key is, and many a value.
             key = key_node.value
-            if type(key_node) is not ScalarNode or key_node.tag or key_node.style:
+            if key_node.__class__ is not ScalarNode or key_node.tag or key_node.style:
                 key = self._key(key_node, below)
             elif key in _keys:
                 key = _keys[key]
@@ -298,7 +300,7 @@ class _Walk:
             if key in found:
                 again.append(key_node)
                 continue
-            kind = type(value_node)
+            kind = value_node.__class__
             if kind is MappingNode:
                 found[key] = self._mapping(value_node, below)
             elif kind is SequenceNode:
@@ -307,7 +309,8 @@ class _Walk:
                 found[key] = self._scalar(value_node)
             else:
                 value = value_node.value
-                found[key] = _core(value) if value in _WORDS or value[0] in _NUMERIC else value
+                is_odd = value[:1] in _ODD and (value in _WORDS or value[0] in _NUMERIC)
+                found[key] = _core(value) if is_odd else value
         if compound:  # so that what reads nodes finds keys that are texts
             node.value = [(key, value) for key, value in pairs if _is_scalar(key)]
         if again:
@@ -391,6 +394,8 @@ _WORDS: dict[str, bool | None] = {
 }
 # A text that is no such word is text, too, if it does not start with one of these.
 _NUMERIC = frozenset("-+.0123456789")
+# Most texts do not even start like any of them.
+_ODD = _NUMERIC | {word[:1] for word in _WORDS}
 _INT = lazy.pattern(r"[-+]?[0-9]+")
 _OTHER_BASE = lazy.pattern(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = lazy.pattern(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")

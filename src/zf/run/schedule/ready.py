@@ -64,6 +64,8 @@ def impossible(
     `by_default` is where tasks run that name no executor.
     """
     for task in tasks.values():
+        if not task.resources:
+            continue
         elsewhere = task.labels or (task.executor or by_default or LOCAL) != LOCAL
         for name, amount in task.resources.items():
             if amount > limits.get(name, 0) and not (elsewhere and name in OF_A_MACHINE):

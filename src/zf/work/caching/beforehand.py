@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Sound(Struct, frozen=True):
-    """A proof without a finding: which verdicts it `passed`, the end of its journal, what the tasks
+    """A proof that is intact: which verdicts it `passed`, the end of its journal, what the tasks
     came to that were run in it, the digests of the lists of all, and that of its plan.json.
     """
 
@@ -94,9 +94,10 @@ def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None) -> NoReturn
 
         found = verify(run_dir, trust=trust or NO_TRUST)
         passed = tuple(v.name for v in found.verdicts if v.state is State.PASSED)
-        plan_sha256 = object_and_digest(run_dir, PLAN)[1]
-        told = Sound(passed, found.result["head"], found.own, found.tasks, plan_sha256)
-        with os.fdopen(answer, "wb") as stream:
-            stream.write(json_encode(told))
+        if "INTACT" in passed:
+            plan_sha256 = object_and_digest(run_dir, PLAN)[1]
+            told = Sound(passed, found.result["head"], found.own, found.tasks, plan_sha256)
+            with os.fdopen(answer, "wb") as stream:
+                stream.write(json_encode(told))
     finally:
         os._exit(0)
