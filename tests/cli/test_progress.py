@@ -1,6 +1,8 @@
 """What the watcher of a run says as time passes; the time is moved by hand."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -48,3 +50,15 @@ def test_a_task_that_prints_is_not_said_to_be_running_all_the_time(silence):
 def test_one_that_never_printed_is_heard_of_a_minute_after_its_start(silence):
     assert silence(at=159.0, silent_s=None) == ""
     assert silence(at=160.0, silent_s=None) == "▸ running   a  1m00s\n"
+
+
+def test_what_shows_a_run_is_imported_when_there_is_something_to_show():
+    program = (
+        "import sys\n"
+        "from zf.cli.display.progress import Watcher\n"
+        "from zf.settings import RunOptions\n"
+        "Watcher(RunOptions(typed={'progress': 'plain'}), 'proofs')\n"
+        "print([name for name in sys.modules if name.startswith('zf.report.terminal')])\n"
+        "print([name for name in sys.modules if name.startswith('zf.cli.display.lines')])\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n[]\n"

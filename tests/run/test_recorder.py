@@ -72,3 +72,19 @@ def test_an_event_is_told_once(recorder, told):
     recorder.commit()
     recorder.commit()
     assert [word for _, word in told] == ["running", "success"]
+
+
+def test_the_first_event_is_told_with_the_next_ones(tmp_path):
+    """The facts have it at once."""
+    told = []
+    fold = Fold(plan({"a": ()}))
+    journal = Journal.create(f"{tmp_path}/j")
+    with _closing(
+        Recorder(journal, fold, lambda event, facts, _: told.append((event, facts.tasks["a"].word)))
+    ) as made:
+        made.record(run_started())
+        made.begin()
+        assert (told, made.facts.run) == ([], run_started().run)
+        made.record(started("a"))
+        made.commit()
+        assert told == [(run_started(), "waiting"), (started("a"), "running")]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from zf.plan.conditions.fields import Unknown
     from zf.plan.matrix.expand import Matrix
 
+_needed = attrgetter("task")
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
 _MOST_SUGGESTIONS = 50
 
@@ -101,10 +103,8 @@ class Draft(Struct):
         return pointer.problem(at, code, message, hint, severity)
 
 
-def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
+def _same_ids(drafts: list[Draft]) -> Iterator[Problem]:
     """One id in several places; one that differs from what its place calls it is told already."""
-    if len({draft.id for draft in drafts}) == len(drafts):
-        return
     first: dict[str, Draft] = {}
     for draft in drafts:
         if draft.id != draft.name:
@@ -133,9 +133,10 @@ def check_phase_said(drafts: list[Draft]) -> Iterator[Problem]:
 
 
 def check_names(drafts: list[Draft]) -> Iterator[Problem]:
-    """Ids that are one name where file names ignore case, as proofs are folders."""
+    """One id in several places, or one name where file names ignore case, as proofs are folders."""
     if len({draft.id.casefold() for draft in drafts}) == len(drafts):
         return
+    yield from _same_ids(drafts)
     first: dict[str, Draft] = {}
     for draft in drafts:
         other = first.setdefault(draft.id.casefold(), draft)
@@ -161,7 +162,7 @@ def check_needs(
     # By id, as a need may also name the folder of a draft whose id differs.
     needs: dict[str, Collection[str]] = {}
     for draft in drafts:
-        names = [need.task for need in draft.needs]
+        names = [*map(_needed, draft.needs)]
         ids = needs[draft.id] = {known[name].id for name in names if name in known}
         if len(ids) < len(names) or draft.id in ids:  # or all are there, once each
             yield from _bad_needs(draft, names, known, suggestions)
@@ -199,11 +200,12 @@ def check_conditions(
     """Conditions that ask for the status of a task that is not among the needs, or for a value of
     the project's own that is not there. `fields` says which there are for a task, by their keys.
     """
+    asking = [draft for draft in drafts if draft.task is not None and is_conditional(draft.task)]
+    if not asking:
+        return
     known = {draft.id: draft for draft in drafts}
     suggestions = _Suggestions(known)
-    for draft in drafts:
-        if draft.task is None or not is_conditional(draft.task):
-            continue
+    for draft in asking:
         for loc, condition in draft.conditions():
             if condition.fields:
                 there = fields(draft)

@@ -28,7 +28,6 @@ from zf.plan.caching.checks import caching_warnings, check_caching
 from zf.plan.drafts import (
     Draft,
     check_conditions,
-    check_ids,
     check_names,
     check_needs,
     check_phase_said,
@@ -85,7 +84,6 @@ def _loaded(root: str, home: str, default_phase_timeout_s: float, asked: Asked) 
         problems += draft.problems
     # All that any task says: what none does need not be looked for in each.
     said = frozenset().union(*{draft.keys for draft in drafts})
-    problems += check_ids(drafts)
     problems += check_names(drafts)
     expanded = _expanded(drafts) if "matrix" in said else NOTHING
     problems += check_needs(drafts, expanded)
@@ -283,16 +281,16 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
             draft.problems.append(_another_id(said, draft))
     resolved = sharing.resolved(said, draft.problems)
     if resolved is None:
-        draft.needs = tuple(_needs(own, short.need_lines(said.node)))
+        draft.needs = _needs(own, short.need_lines(said.node))
         draft.outputs = _outputs(own)
         return draft
     draft.elsewhere = resolved.elsewhere
     lines = layers.lines_here(resolved, place, said.line)
     form = resolved.form
-    shape = shapes.shape(frozenset(form))
+    shape = shapes.shape(tuple(form))
     draft.keys = shape.keys
     if "needs" in form:
-        draft.needs = tuple(_needs(form, lines))
+        draft.needs = _needs(form, lines)
     if "outputs" in form:
         draft.outputs = _outputs(form)
     if "matrix" in form:
@@ -360,17 +358,19 @@ def _outputs(form: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(listed) if is_sound else None
 
 
-def _needs(form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> Iterator[Need]:
+def _needs(form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> tuple[Need, ...]:
     """What a task needs, as far as it can be told; exact for a valid one."""
     listed = form.get("needs")
     if not isinstance(listed, list):
-        return
+        return ()
+    found: list[Need] = []
     for need, line in zip(listed, lines.get("needs") or [0] * len(listed), strict=True):
         if isinstance(need, str):
-            yield Need(need, line=line)
+            found.append(Need(need, line=line))
         elif isinstance(need, dict) and isinstance(need.get("task"), str):
             optional, require = need.get("optional") is True, need.get("require", "success")
-            yield Need(need["task"], optional, require, line, need.get("matrix", ""))
+            found.append(Need(need["task"], optional, require, line, need.get("matrix", "")))
+    return tuple(found)
 
 
 def _another_id(said: TaskSaid, draft: Draft) -> Problem:

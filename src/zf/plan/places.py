@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from zf.errors import ZfError, printable
 from zf.lean import lazy
@@ -29,6 +30,8 @@ _OF_TASKS = lazy.pattern(
         ["']?(?:tasks|include|templates|defaults)["']?\s*:"""
 )
 _HEAD_BYTES = 1 << 20
+# Of the entries of a folder of tasks.
+_FIRST = 4
 
 
 class NoProjectError(ZfError):
@@ -81,6 +84,8 @@ def tasks_folder(root: str) -> str:
 def _is_project(folder: str) -> bool:
     for tasks in (os.path.join(folder, _HIDDEN, "tasks"), os.path.join(folder, "tasks")):
         try:
+            if _holds_one(tasks):
+                return True
             names = os.listdir(tasks)
         except (FileNotFoundError, NotADirectoryError):
             if os.path.islink(tasks) and not os.path.exists(tasks):
@@ -116,6 +121,13 @@ def speaks_of_tasks(path: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _holds_one(tasks: str) -> bool:
+    """Whether one of the first folders in there is a task, so that not all need be listed."""
+    with os.scandir(tasks) as entries:
+        shown = (entry.path for entry in islice(entries, _FIRST) if entry.name[0] != ".")
+        return any(os.path.lexists(f"{path}/{TASK_FILE}") for path in shown)
 
 
 def _unusable(path: str, why: str, hint: str) -> ZfError:
@@ -154,10 +166,12 @@ def claims(tasks: str, names: Iterable[str]) -> bool:
     )
 
 
-def has_folders(folder: str) -> bool:
-    """Whether there may be folders in it: one without has two links, where links are counted."""
+def has_folders(tasks: int, name: str) -> bool:
+    """Whether there may be folders in the one of that name in the open folder `tasks`: one without
+    has two links, where links are counted.
+    """
     try:
-        return os.stat(folder).st_nlink != 2
+        return os.stat(name, dir_fd=tasks).st_nlink != 2
     except OSError:
         return False
 

@@ -6,18 +6,23 @@ Fields that a schema does not name are passed over: a later zf may write more.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from zf.lean import lazy
+from zf.lean.records import json_decode
 from zf.model import ID_PATTERN, TASK_PATTERN
 from zf.proof import layout
 
 if TYPE_CHECKING:
+    import json
+
     from zf.lean.forms import Draft4Validator, ValidationError
+else:  # a sound file takes none of it
+    json = lazy.module("json")
 
 # Of one file; one that is wrong everywhere needs no longer list to be refused.
 MAX_PROBLEMS = 20
@@ -253,7 +258,7 @@ def _compiled(schema: Mapping[str, Any]) -> Draft4Validator:
 @cache
 def _load(file: str) -> Any:
     with open(f"{_FOLDER}/{file}", "rb") as stream:
-        return json.load(stream)
+        return json_decode(stream.read())
 
 
 def _strict(schema: Any, file: str) -> Any:

@@ -438,7 +438,7 @@ def new_folder(
         raise not_writable(proofs, error) from None
     with recording(run):
         sync_folder(proofs)
-        recorder.commit()  # told of only now: who hears of the run finds it
+        recorder.begin()  # told of from now on only: who hears of the run finds it
     return recorder, began, about, started
 
 

@@ -31,6 +31,7 @@ class Recorder:
         self._watch = watch
         self._known = known or Known()
         self._uncommitted: list[tuple[Event, float, str]] = []
+        self._untold: list[tuple[Event, float, str]] = []
 
     def record(self, event: Event) -> float:
         """Write the event down; it lasts, and is passed on, from the next `commit` on.
@@ -62,10 +63,21 @@ class Recorder:
         event, each with the facts as it left them.
         """
         self._journal.commit()
-        committed, self._uncommitted = self._uncommitted, []
+        for event, mono, _ in self._untold:
+            self._watch(event, self.facts, mono)
+        committed, self._uncommitted, self._untold = self._uncommitted, [], []
         for event, mono, wall in committed:
             self._fold.apply(event, mono, wall)
             self._watch(event, self.facts, mono)
+
+    def begin(self) -> None:
+        """The same for the first event, but what is to show it hears of it with the next ones: no
+        task waits until that is imported.
+        """
+        self._journal.commit()
+        for event, mono, wall in self._uncommitted:
+            self._fold.apply(event, mono, wall)
+        self._uncommitted, self._untold = [], self._uncommitted
 
     def close(self) -> tuple[str, str]:
         """Commit and let go of the journal; the SHA-256 of its last line and of all of it, in hex.

@@ -42,6 +42,8 @@ def select(
     """
     # What has not ended did not fail, and would run twice at once.
     refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
+    if begun is not None and (sound := begun.sound_by_now()):
+        read.SOUND_PLANS.add(sound.plan_sha256)  # it has the validators
     planned = read.plan_json(run_dir)
     facts = build(planned, read.journal(run_dir).events)
     if chosen := options.matrix or planned.get("matrix"):

@@ -37,9 +37,18 @@ def test_it_says_what_verifying_says_and_is_gone_afterwards(earlier):
     assert sound.tasks == {"build": earlier.events("r1")[-3]["task_sha256"]}
     verified = earlier.zf("verify", "r1", "--json").out
     assert sound.head in verified
-    assert begun.sound() is None  # it is told once
+    assert begun.sound() is sound  # it is asked once
+    assert sound.plan_sha256 == earlier.events("r1")[0]["plan_sha256"]
     begun.close()
     assert _gone(begun._pid)
+
+
+def test_what_there_is_by_now_is_not_waited_for(earlier):
+    begun = Verifying.begin(str(earlier.proof("r1")))
+    while (sound := begun.sound_by_now()) is None:
+        pass
+    assert sound is begun.sound_by_now() is begun.sound()
+    begun.close()
 
 
 def test_it_is_not_waited_for_when_nobody_asks(earlier):
@@ -48,10 +57,10 @@ def test_it_is_not_waited_for_when_nobody_asks(earlier):
     assert _gone(begun._pid)
 
 
-def test_a_proof_that_was_changed_has_not_passed(earlier):
+def test_of_a_proof_that_was_changed_nothing_is_said(earlier):
     earlier.proof("r1", "build/20-logs/step-0.log").write_text("another\n")
     begun = Verifying.begin(str(earlier.proof("r1")))
-    assert "INTACT" not in begun.sound().passed
+    assert begun.sound() is None
     begun.close()
 
 

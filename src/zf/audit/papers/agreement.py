@@ -12,7 +12,6 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
@@ -337,6 +336,8 @@ def text_of(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
+        from decimal import Decimal  # noqa: PLC0415 - 1 ms, and few plans have such a number
+
         return format(Decimal(repr(value)), "f")
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 

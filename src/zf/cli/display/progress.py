@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import cached_property
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING
 
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from zf.cli.display.folds import Folds
+    from zf.cli.display.lines import Lines
     from zf.cli.display.live import Live
     from zf.events import Event
     from zf.report.facts import Facts
+    from zf.report.terminal import Heartbeats
     from zf.report.words import Style
     from zf.run.sealing import Launched
     from zf.settings import RunOptions
@@ -93,9 +96,6 @@ class Watcher:
     """Told of everything that happens; `look_s` is how often it wants to be told of nothing."""
 
     def __init__(self, options: RunOptions, proofs: str) -> None:
-        from zf.cli.display.lines import Lines
-        from zf.report.terminal import Heartbeats
-
         mode: str = options.progress
         self.ci = ci_around(options.ci, os.environ)
         if mode in {"auto", "live"}:
@@ -108,21 +108,11 @@ class Watcher:
         self._options = options
         self._mode = mode
         self._proofs = proofs
-        self._style = self._style_of(sys.stderr)
         output = options.output or ("group" if self.ci else "quiet")
         logs = mode == "live" and output == "quiet"
-        self._lines = Lines(
-            proofs,
-            output,
-            self._style,
-            # The board itself shows what runs, heartbeats what runs long.
-            starts=options.verbose and mode != "live",
-            # Elsewhere the board or the summary has them.
-            tails=options.as_json and not logs,
-            most=options.tail,
-            folds=self._folds(),
-            why=options.why,
-        )
+        self._output = output
+        if self.ci == "github":
+            streams.escape_commands()
         self._live: Live | None = None
         if mode == "live":
             from zf.cli.display.live import Live
@@ -137,7 +127,6 @@ class Watcher:
             )
         # Whether the foot of the terminal is this run's; another may have it.
         self.in_front = True
-        self._heartbeats = Heartbeats()
         self._next_frame = 0.0
         self._display = streams.display()
         if self._display is not None and mode == "json":
@@ -146,6 +135,36 @@ class Watcher:
         self._broke: Exception | None = None
         follows = mode == "live" or (output == "prefix" and mode != "none")
         self.look_s = FRAME_S if follows else float("inf")
+
+    # What shows a run is imported when it has begun: its first task does not wait for that.
+
+    @cached_property
+    def _lines(self) -> Lines:
+        from zf.cli.display.lines import Lines
+
+        options, is_live = self._options, self._mode == "live"
+        return Lines(
+            self._proofs,
+            self._output,
+            self._style,
+            # The board itself shows what runs, heartbeats what runs long.
+            starts=options.verbose and not is_live,
+            # Elsewhere the board or the summary has them.
+            tails=options.as_json and not (is_live and self._output == "quiet"),
+            most=options.tail,
+            folds=self._folds(),
+            why=options.why,
+        )
+
+    @cached_property
+    def _style(self) -> Style:
+        return self._style_of(sys.stderr)
+
+    @cached_property
+    def _heartbeats(self) -> Heartbeats:
+        from zf.report.terminal import Heartbeats
+
+        return Heartbeats()
 
     def output_fd(self) -> int | None:
         """What becomes writable when the display takes what it has not taken yet."""
@@ -186,8 +205,6 @@ class Watcher:
             return None
         from zf.cli.display.folds import SYSTEMS
 
-        if self.ci == "github":
-            streams.escape_commands()
         return SYSTEMS[self.ci]() if self._mode == "plain" else None
 
     def _style_of(self, stream: IO[str]) -> Style:

@@ -18,7 +18,7 @@ from zf.cli.options import (
     complete_task,
     one_of,
 )
-from zf.cli.project import open_project, path_shown, project_durations
+from zf.cli.project import keep, open_project, path_shown, project_durations
 from zf.errors import Exit, ZfError, printable
 from zf.lean.records import replace
 from zf.model import Asked, declares_inputs
@@ -56,6 +56,7 @@ def validate(
     loaded = load.load(
         root, home, default_phase_timeout_s=timeout.value, asked=Asked(forced=timeout.given)
     )
+    keep(loaded)
     tasks = list(loaded.flow.tasks.values()) if loaded.flow else []
     problems = list(loaded.problems)
     if loaded.flow is not None:

@@ -204,19 +204,29 @@ def add(project: Project, found: Written) -> None:
 
 def single_tasks(project: Project) -> Iterator[TaskSaid | Problem]:
     """The tasks which have a folder, one after the other, and what is wrong with the folders."""
+    if not project.entries:
+        return
     tasks, shown = places.tasks_folder(project.root), project.shown
-    for entry in project.entries:
-        name = entry.name
-        if not _may_be_folder(entry):
-            continue
-        folder = f"{tasks}/{name}"
-        found = written.read(f"{folder}/{TASK_FILE}", f"{shown}/{name}/{TASK_FILE}")
-        if found is None:
-            yield from misplaced.without_task_file(folder, f"{shown}/{name}")
-            continue
-        yield _single(name, found)
-        if places.has_folders(folder):
-            yield from misplaced.inside_task(folder, f"{shown}/{name}")
+    try:
+        opened = os.open(tasks, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        yield _unlisted(shown, os.strerror(error.errno or 0))
+        return
+    try:
+        for entry in project.entries:
+            name = entry.name
+            if not _may_be_folder(entry):
+                continue
+            folder = f"{tasks}/{name}"
+            found = written.read(f"{folder}/{TASK_FILE}", f"{shown}/{name}/{TASK_FILE}")
+            if found is None:
+                yield from misplaced.without_task_file(folder, f"{shown}/{name}")
+                continue
+            yield _single(name, found)
+            if places.has_folders(opened, name):
+                yield from misplaced.inside_task(folder, f"{shown}/{name}")
+    finally:
+        os.close(opened)
 
 
 def _single(name: str, found: Written) -> TaskSaid:

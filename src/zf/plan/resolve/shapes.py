@@ -38,11 +38,11 @@ class Shape(Struct, frozen=True):
 
 
 @lru_cache(_MOST_SETS)
-def shape(keys: frozenset[str]) -> Shape:
-    """That of the tasks with these keys."""
+def shape(keys: tuple[str, ...]) -> Shape:
+    """That of the tasks with these keys, in this order."""
     renamed = tuple((key, name) for key, name in _RENAMED.items() if key in keys)
     lists = tuple({_RENAMED.get(key, key) for key in keys} & _TUPLES - {"needs", "steps"})
-    return Shape(keys, renamed, lists, is_converted=not _CONVERTED.isdisjoint(keys))
+    return Shape(frozenset(keys), renamed, lists, is_converted=not _CONVERTED.isdisjoint(keys))
 
 
 def fields(of: Shape, form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> dict[str, Any]:

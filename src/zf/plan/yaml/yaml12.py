@@ -309,7 +309,8 @@ class _Walk:
                 found[key] = self._scalar(value_node)
             else:
                 value = value_node.value
-                found[key] = _core(value) if value in _WORDS or value[0] in _NUMERIC else value
+                is_odd = value[:1] in _ODD and (value in _WORDS or value[0] in _NUMERIC)
+                found[key] = _core(value) if is_odd else value
         if compound:  # so that what reads nodes finds keys that are texts
             node.value = [(key, value) for key, value in pairs if _is_scalar(key)]
         if again:
@@ -393,6 +394,8 @@ _WORDS: dict[str, bool | None] = {
 }
 # A text that is no such word is text, too, if it does not start with one of these.
 _NUMERIC = frozenset("-+.0123456789")
+# Most texts do not even start like any of them.
+_ODD = _NUMERIC | {word[:1] for word in _WORDS}
 _INT = lazy.pattern(r"[-+]?[0-9]+")
 _OTHER_BASE = lazy.pattern(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = lazy.pattern(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")

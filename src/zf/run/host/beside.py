@@ -47,9 +47,9 @@ class Beside:
         from zf.proof.source.early_look import Looking  # noqa: PLC0415 - once this is needed
 
         proofs = f"{home}/proofs"
+        self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/{LOCKS}")
         if self._run:
             self._verify(proofs)
-        self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/{LOCKS}")
 
     def _verify(self, proofs: str) -> None:
         from zf.proof.read import find_run  # noqa: PLC0415 - as above

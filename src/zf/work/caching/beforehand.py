@@ -8,26 +8,29 @@ and only of a proof that is as it should be: of any other, who asks finds out ag
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from zf.lean.records import DecodeError, Struct, json_decode, json_encode
 from zf.lean.signals import signal
+from zf.proof.layout import PLAN
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
 
 
 class Sound(Struct, frozen=True):
-    """A proof without a finding: which verdicts it `passed`, the end of its journal, what the tasks
-    came to that were run in it, and the digests of the lists of all.
+    """A proof that is intact: which verdicts it `passed`, the end of its journal, what the tasks
+    came to that were run in it, the digests of the lists of all, and that of its plan.json.
     """
 
     passed: tuple[str, ...]
     head: str
     own: Mapping[str, str]
     tasks: Mapping[str, str]
+    plan_sha256: str
 
 
 class Verifying:
@@ -37,6 +40,7 @@ class Verifying:
         self.run_dir = run_dir
         self._pid = pid
         self._answer = answer
+        self._sound: Sound | None = None
 
     @classmethod
     def begin(cls, run_dir: str, trust: Trust | None = None) -> Self | None:
@@ -55,17 +59,25 @@ class Verifying:
             os.close(theirs)
 
     def sound(self) -> Sound | None:
-        """What was found, once; waits for it. None where the proof is to be verified again."""
-        data = b""
-        while piece := os.read(self._answer, 1 << 20):
-            data += piece
-        try:
-            return json_decode(data, type=Sound)
-        except DecodeError:  # nothing, or what is left when a second process asks, too
-            return None
+        """What was found; waits for it. None where the proof is to be verified again."""
+        if self._answer >= 0:
+            with os.fdopen(self._answer, "rb") as stream:
+                self._answer = -1
+                # Nothing is there, or what is left of it, when a second process asks, too.
+                with suppress(DecodeError):
+                    self._sound = json_decode(stream.read(), type=Sound)
+        return self._sound
+
+    def sound_by_now(self) -> Sound | None:
+        """The same without waiting."""
+        poll = select.poll()
+        if self._answer >= 0:
+            poll.register(self._answer, select.POLLIN)
+        return self.sound() if self._answer < 0 or poll.poll(0) else None
 
     def close(self) -> None:
-        os.close(self._answer)
+        if self._answer >= 0:
+            os.close(self._answer)
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
@@ -78,11 +90,14 @@ def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None) -> NoReturn
         from zf.audit.authentic import NO_TRUST  # noqa: PLC0415 - the import this is about
         from zf.audit.findings import State  # noqa: PLC0415 - as above
         from zf.audit.verify import verify  # noqa: PLC0415 - as above
+        from zf.proof.read import object_and_digest  # noqa: PLC0415 - as above
 
         found = verify(run_dir, trust=trust or NO_TRUST)
         passed = tuple(v.name for v in found.verdicts if v.state is State.PASSED)
-        told = Sound(passed, found.result["head"], found.own, found.tasks)
-        with os.fdopen(answer, "wb") as stream:
-            stream.write(json_encode(told))
+        if "INTACT" in passed:
+            plan_sha256 = object_and_digest(run_dir, PLAN)[1]
+            told = Sound(passed, found.result["head"], found.own, found.tasks, plan_sha256)
+            with os.fdopen(answer, "wb") as stream:
+                stream.write(json_encode(told))
     finally:
         os._exit(0)
