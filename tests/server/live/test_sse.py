@@ -1,4 +1,4 @@
-"""A stream of events as what it sends: how many pieces, what in silence, and to whom no more."""
+"""What a stream of events sends: how many pieces, what in silence, and when it gives a client up."""
 
 import asyncio
 import fcntl
@@ -14,15 +14,6 @@ from zf.server.live.sse import RunEvents
 from zf.server.live.tails import Tails
 
 pytestmark = pytest.mark.xdist_group("served")
-
-
-@pytest.fixture
-def journal(shared, tmp_path):
-    """That of a run that can be written to."""
-    shutil.copytree(shared.project.root / "proofs/well", tmp_path / "well")
-    path = tmp_path / "well/events.jsonl"
-    path.chmod(0o644)
-    return path
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from hashlib import sha256
 
 import pytest
@@ -21,15 +20,6 @@ async def over(tail):
             await news.wait()
             news.clear()
     tail.watchers.remove(news.set)
-
-
-@pytest.fixture
-def journal(shared, tmp_path):
-    """That of a run that can be written to."""
-    shutil.copytree(shared.project.root / "proofs/well", tmp_path / "well")
-    path = tmp_path / "well/events.jsonl"
-    path.chmod(0o644)
-    return path
 
 
 def test_a_dead_run_that_was_resumed_is_followed_to_its_end(journal, tmp_path):
