@@ -1,6 +1,7 @@
 """A project loaded in a second process is the same project, and that process leaves nothing."""
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -61,8 +62,19 @@ phases: {A: {title: First, timeout_sec: 60}}
 
 
 def loaded_ahead(root, home=None):
-    with preload.loading(str(root), str(home or root), default_phase_timeout_s=3600) as result:
+    with preload.loading(str(root), str(home or root), default_phase_timeout_s=3600) as (
+        result,
+        _,
+    ):
         return result()
+
+
+def test_the_pipe_that_it_comes_from_hangs_up_when_it_is_all_there(tmp_path):
+    write(tmp_path, {"x": good("x")})
+    with preload.loading(str(tmp_path), str(tmp_path), default_phase_timeout_s=60) as (_, pipe):
+        poll = select.poll()
+        poll.register(pipe, 0)
+        assert poll.poll() == [(pipe, select.POLLHUP)]
 
 
 def loaded_here(root, home=None):

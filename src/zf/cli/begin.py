@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def begin_phases(phases: Sequence[str], options: RunOptions) -> int:
     """Run these phases; the exit code."""
-    with Beside() as beside:
+    with _beside(options) as beside:
         return _begin_phases(phases, options, beside)
 
 
@@ -79,6 +79,11 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     return carry_out(flow, plan, settings, options, beside)
 
 
+def _beside(options: RunOptions) -> Beside:
+    """What a new run has done beside."""
+    return Beside("" if options.cached is False else None)
+
+
 def _selecting(options: RunOptions) -> Selecting | None:
     """What `--only` and `--skip` say, if they do."""
     if options.only is None and options.skip is None:
@@ -100,7 +105,7 @@ def begin_named(words: Sequence[str], options: RunOptions) -> int:
     """
     names = [*map(task_id, words)]
     try:
-        with Beside() as beside:
+        with _beside(options) as beside:
             return _begin_named(names, options, beside)
     except NoProjectError:
         from zf.cli.verbs import init
@@ -109,7 +114,7 @@ def begin_named(words: Sequence[str], options: RunOptions) -> int:
             raise
         if not init.offer():
             return Exit.USAGE
-    with Beside() as beside:
+    with _beside(options) as beside:
         return _begin_named(names, options, beside)
 
 
@@ -171,7 +176,7 @@ def _show(flow: Flow, plan: Plan, settings: Settings, options: RunOptions) -> in
 
 def begin_task(task: str, options: RunOptions) -> int:
     """Run this task, named by its id or its file; the exit code."""
-    with Beside() as beside:
+    with _beside(options) as beside:
         return _begin_task(task_id(task), options, beside)
 
 
@@ -276,15 +281,20 @@ def settle(
     # Variables come first: a bad one is told before any file is read.
     first = resolve(os.environ, options, default_run_id=default_run_id)
 
-    def meanwhile(root: str, home: str) -> None:
+    def before(root: str, home: str) -> None:
         if beside is not None:
-            beside.begin(root, home)
+            beside.look(root, home)
+
+    def meanwhile(home: str, pipe: int | None) -> None:
+        if beside is not None:
+            beside.verify(home, pipe)
         _get_ready()
         if beside is not None and beside.looking is not None:
             beside.looking.go_on()
 
     flow = open_project(
         phase_timeout_s=first.phase_timeout_s.value,
+        before=before,
         meanwhile=meanwhile,
         asked=replace(asked, forced=first.phase_timeout_s.given),
     )
@@ -370,6 +380,7 @@ def carry_out(
         rerun_of=rerun_of,
         durations=project_durations(flow),
         looking=beside.looking,
+        verifying=None if rerun_of else beside.verifying,
         inputs=inputs,
         arguments=tuple(again.get("arguments", options.arguments)),
         terminal=terminal,

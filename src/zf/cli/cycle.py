@@ -5,6 +5,7 @@ What it says itself, on stderr, is why there is no run.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met
     from zf.report.facts import Facts
     from zf.watch.cycle import Orders
+    from zf.work.caching.beforehand import Verifying
 
 # How often it looks whether the watcher is there.
 _LOOK_S = 0.5
@@ -57,6 +59,7 @@ def main() -> None:
     """`python -m zf.cli.cycle`, with orders on stdin."""
     from zf.watch.cycle import Orders
 
+    gc.disable()  # as `zf.__main__` does, and for the same reason
     interrupts.heed()
     orders = Orders.unpacked(sys.stdin.buffer.read())
     os.set_inheritable(orders.wake_fd, False)
@@ -72,12 +75,15 @@ def _carry_out(orders: Orders) -> int:
     options = RunOptions(WATCH)
     options.values.update(orders.values)
     options.values.update(run_id=orders.run, quiet=True, output="quiet", progress="plain")
-    with Beside() as beside:
+    # The newest of the cycles that did what is needed: mostly the only one.
+    with Beside(max(orders.upstream.values(), default=None)) as beside:
         flow, settings = settle(options, Asked(phases=()), beside)
         from zf.plan import graph
 
         flow = chosen_of(flow, options)
-        met = _met(flow.proofs, orders.upstream)
+        met = _met(flow.proofs, orders.upstream, beside.verifying)
+        if orders.upstream:
+            beside.verified()
         plan = graph.plan_selection(
             flow,
             orders.tasks,
@@ -89,14 +95,14 @@ def _carry_out(orders: Orders) -> int:
         return carry_out(flow, plan, settings, options, beside, watcher=watcher)
 
 
-def _met(proofs: str, upstream: Mapping[str, str]) -> dict[str, Met]:
-    """What earlier cycles did for needs, each verified."""
+def _met(proofs: str, upstream: Mapping[str, str], begun: Verifying | None) -> dict[str, Met]:
+    """What earlier cycles did for needs, each verified, which may have `begun`."""
     from zf.run.upstream import from_run
 
     met: dict[str, Met] = {}
     for run in sorted({*upstream.values()}):
         needs = [need for need, by in upstream.items() if by == run]
-        met |= from_run(proofs, run, needs, whole=False).met
+        met |= from_run(proofs, run, needs, whole=False, begun=begun).met
     return met
 
 

@@ -79,14 +79,16 @@ def open_project(
     *,
     phase_timeout_s: float | None = None,
     quiet: bool = False,
-    meanwhile: Callable[[str, str], None] | None = None,
+    before: Callable[[str, str], None] = lambda _root, _home: None,
+    meanwhile: Callable[[str, int | None], None] | None = None,
     asked: Asked = _EVERYTHING,
 ) -> Flow:
     """Every task file of the project, checked. Warnings, about what is `asked` for, go to stderr
     unless `quiet`.
 
-    With `meanwhile`, a second process reads the files while this one does that, given the root and
-    the home of the project.
+    With `meanwhile`, a second process reads the files while this one does that, given the home of
+    the project and the pipe that it comes from; `before` is done before that one is started, given
+    its root and home.
 
     Raises ZfError (exit 2) with all problems of all files.
     """
@@ -97,11 +99,15 @@ def open_project(
     _end_abandoned(f"{home}/proofs")
     timeout_s = DEFAULT_PHASE_TIMEOUT_S if phase_timeout_s is None else phase_timeout_s
     loaded = None
+    before(root, home)
     if meanwhile is not None:
         from zf.plan import preload
 
-        with preload.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as result:
-            meanwhile(root, home)
+        with preload.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as (
+            result,
+            pipe,
+        ):
+            meanwhile(home, pipe)
             loaded = result()
     if loaded is None:
         from zf.plan import load

@@ -30,8 +30,9 @@ _EVERYTHING = Asked()
 @contextmanager
 def loading(
     root: str, home: str, *, default_phase_timeout_s: float, asked: Asked = _EVERYTHING
-) -> Iterator[Callable[[], Loaded | None]]:
-    """Begin to load the project; the function given waits for the result, and is called once.
+) -> Iterator[tuple[Callable[[], Loaded | None], int | None]]:
+    """Begin to load the project; the function given waits for the result, and is called once. With
+    it comes the pipe that the result comes from.
 
     The result is None when the other process could not be started or died: then the
     caller loads the project itself. That process never outlives this context.
@@ -39,11 +40,11 @@ def loading(
     try:
         pid, results = _other_process(root, home, default_phase_timeout_s, asked)
     except OSError:
-        yield lambda: None
+        yield lambda: None, None
         return
     with os.fdopen(results, "rb") as stream:
         try:
-            yield lambda: _unpacked(stream.read())
+            yield lambda: _unpacked(stream.read()), results
         finally:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
