@@ -1,7 +1,6 @@
 """A project loaded in a second process is the same project, and that process leaves nothing."""
 
 import os
-import select
 import subprocess
 import sys
 from pathlib import Path
@@ -62,19 +61,8 @@ phases: {A: {title: First, timeout_sec: 60}}
 
 
 def loaded_ahead(root, home=None):
-    with preload.loading(str(root), str(home or root), default_phase_timeout_s=3600) as (
-        result,
-        _,
-    ):
+    with preload.loading(str(root), str(home or root), default_phase_timeout_s=3600) as result:
         return result()
-
-
-def test_the_pipe_that_it_comes_from_hangs_up_when_it_is_all_there(tmp_path):
-    write(tmp_path, {"x": good("x")})
-    with preload.loading(str(tmp_path), str(tmp_path), default_phase_timeout_s=60) as (_, pipe):
-        poll = select.poll()
-        poll.register(pipe, 0)
-        assert poll.poll() == [(pipe, select.POLLHUP)]
 
 
 def loaded_here(root, home=None):
@@ -165,6 +153,18 @@ def test_it_is_gone_when_the_caller_goes_on_without_it(tmp_path, monkeypatch):
         raise KeyboardInterrupt
     for fd in (held, holding):
         os.close(fd)
+
+
+def test_it_ends_when_the_caller_is_killed_before_it_reads(tmp_path):
+    write(tmp_path, {"x": good("x")})
+    program = (
+        "import os, sys; from zf.plan import preload\n"
+        "preload._packed = lambda loaded: b'x' * 1_000_000\n"
+        f"with preload.loading({str(tmp_path)!r}, {str(tmp_path)!r}, default_phase_timeout_s=60):\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    # It has this pipe, too, and so that is at its end only when both are gone.
+    subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60, check=False)
 
 
 def test_a_run_whose_loader_dies_loads_for_itself(tmp_path):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def begin_phases(phases: Sequence[str], options: RunOptions) -> int:
     """Run these phases; the exit code."""
-    with _beside(options) as beside:
+    with Beside() as beside:
         return _begin_phases(phases, options, beside)
 
 
@@ -79,11 +79,6 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     return carry_out(flow, plan, settings, options, beside)
 
 
-def _beside(options: RunOptions) -> Beside:
-    """What a new run has done beside."""
-    return Beside("" if options.cached is False else None)
-
-
 def _selecting(options: RunOptions) -> Selecting | None:
     """What `--only` and `--skip` say, if they do."""
     if options.only is None and options.skip is None:
@@ -105,7 +100,7 @@ def begin_named(words: Sequence[str], options: RunOptions) -> int:
     """
     names = [*map(task_id, words)]
     try:
-        with _beside(options) as beside:
+        with Beside() as beside:
             return _begin_named(names, options, beside)
     except NoProjectError:
         from zf.cli.verbs import init
@@ -114,7 +109,7 @@ def begin_named(words: Sequence[str], options: RunOptions) -> int:
             raise
         if not init.offer():
             return Exit.USAGE
-    with _beside(options) as beside:
+    with Beside() as beside:
         return _begin_named(names, options, beside)
 
 
@@ -176,7 +171,7 @@ def _show(flow: Flow, plan: Plan, settings: Settings, options: RunOptions) -> in
 
 def begin_task(task: str, options: RunOptions) -> int:
     """Run this task, named by its id or its file; the exit code."""
-    with _beside(options) as beside:
+    with Beside() as beside:
         return _begin_task(task_id(task), options, beside)
 
 
@@ -285,9 +280,9 @@ def settle(
         if beside is not None:
             beside.look(root, home)
 
-    def meanwhile(home: str, pipe: int | None) -> None:
+    def meanwhile(home: str) -> None:
         if beside is not None:
-            beside.verify(home, pipe)
+            beside.verify(home)
         _get_ready()
         if beside is not None and beside.looking is not None:
             beside.looking.go_on()
@@ -380,7 +375,6 @@ def carry_out(
         rerun_of=rerun_of,
         durations=project_durations(flow),
         looking=beside.looking,
-        verifying=None if rerun_of else beside.verifying,
         inputs=inputs,
         arguments=tuple(again.get("arguments", options.arguments)),
         terminal=terminal,

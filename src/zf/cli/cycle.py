@@ -75,15 +75,14 @@ def _carry_out(orders: Orders) -> int:
     options = RunOptions(WATCH)
     options.values.update(orders.values)
     options.values.update(run_id=orders.run, quiet=True, output="quiet", progress="plain")
-    # The newest of the cycles that did what is needed: mostly the only one.
-    with Beside(max(orders.upstream.values(), default=None)) as beside:
+    # One of the cycles that did what is needed: mostly there is only one.
+    with Beside(max(orders.upstream.values(), default="")) as beside:
         flow, settings = settle(options, Asked(phases=()), beside)
         from zf.plan import graph
 
         flow = chosen_of(flow, options)
         met = _met(flow.proofs, orders.upstream, beside.verifying)
-        if orders.upstream:
-            beside.verified()
+        beside.verified()
         plan = graph.plan_selection(
             flow,
             orders.tasks,

@@ -30,9 +30,8 @@ _EVERYTHING = Asked()
 @contextmanager
 def loading(
     root: str, home: str, *, default_phase_timeout_s: float, asked: Asked = _EVERYTHING
-) -> Iterator[tuple[Callable[[], Loaded | None], int | None]]:
-    """Begin to load the project; the function given waits for the result, and is called once. With
-    it comes the pipe that the result comes from.
+) -> Iterator[Callable[[], Loaded | None]]:
+    """Begin to load the project; the function given waits for the result, and is called once.
 
     The result is None when the other process could not be started or died: then the
     caller loads the project itself. That process never outlives this context.
@@ -40,11 +39,11 @@ def loading(
     try:
         pid, results = _other_process(root, home, default_phase_timeout_s, asked)
     except OSError:
-        yield lambda: None, None
+        yield lambda: None
         return
     with os.fdopen(results, "rb") as stream:
         try:
-            yield lambda: _unpacked(stream.read()), results
+            yield lambda: _unpacked(stream.read())
         finally:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -63,6 +62,7 @@ def _other_process(
         raise
     else:
         if pid == 0:
+            os.close(results)  # or it would wait for itself to read, should the other one die
             _load_and_exit(theirs, root, home, default_phase_timeout_s, asked)
         return pid, results
     finally:

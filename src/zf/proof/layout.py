@@ -16,8 +16,6 @@ LOCKS = ".locks"
 DURATIONS = "durations.json"
 # In there too: a file for each container of a run, as long as there is one.
 CONTAINERS = "containers"
-# And the name of the run that the newest one took results from.
-BUILT_ON = "built-on"
 
 # Beside the runs: which were pruned, and which are held.
 RETENTION = "retention.jsonl"

@@ -145,9 +145,6 @@ def _launch(request: RunRequest, command: Sequence[str], caching: Caching | None
             took.pop(request.terminal, None)  # a person's time
             durations.add(request.run, extended(plan, done.facts.joined)["tasks"], took)
             runs.keep(durations, lock.folder(proofs))
-            if caching is not None:
-                taken = (task.cached_from for task in done.facts.tasks.values())
-                caching.conclude(lock.folder(proofs), next(filter(None, taken), ""))
         return done
 
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from zf.plan.inputs import arguments, given
     from zf.proof.source.early_look import Looking
     from zf.run.schedule.scheduler import Scheduler
-    from zf.work.caching.beforehand import Verifying
     from zf.work.caching.lookup import Caching
     from zf.work.walls.shield import Grounds
 else:  # few runs have any
@@ -74,8 +73,6 @@ class RunRequest(Struct, frozen=True):
     durations: Durations | None = None
     # A look at the work tree that was begun before the project was loaded.
     looking: Looking | None = None
-    # What verifies the run that this one most likely takes results from, begun before that, too.
-    verifying: Verifying | None = None
     trace: Trace = field(default_factory=Trace)
     # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
     papers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -156,8 +153,8 @@ class RunRequest(Struct, frozen=True):
             return
         with closing(caching):
             level, tasks = self.plan.level, self.plan.tasks.values()
-            if first := next((task for task in tasks if task.cache and not level[task.id]), None):
-                caching.begin(self.flow.proofs, first, self.verifying)
+            if first := next((task.id for task in tasks if task.cache and not level[task.id]), ""):
+                caching.begin(self.flow.proofs, first)
             yield caching
 
     def weighed(self, rows: Sequence[dict[str, Any]], earlier: Durations) -> Self:

@@ -115,9 +115,8 @@ class Worker:
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
         outside = Outside(shared.environ, shared.project, shared.inputs, shared.redactor.secrets)
-        root, proofs = os.path.realpath(shared.place.root), os.path.dirname(shared.run_dir)
         if shared.caching is not None:
-            shared.caching.get_ready(root, proofs, early=early)  # while the kernel has it wait
+            shared.caching.get_ready(early=early)  # while the kernel has it wait
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()
@@ -128,10 +127,10 @@ class Worker:
         self._context = WorkerContext(
             pid=pid,
             place=shared.place,
-            proofs=proofs,
+            proofs=os.path.dirname(shared.run_dir),
             run_dir=shared.run_dir,
             aside=shared.aside,
-            real_root=root,
+            real_root=os.path.realpath(shared.place.root),
             shield=shield,
             orders=orders,
             supervisor=self._supervisor,

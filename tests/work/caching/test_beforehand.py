@@ -1,16 +1,14 @@
 """An earlier run that is verified by a second process: what it says, and what it never says."""
 
+import errno
 import os
 import subprocess
 import sys
-import threading
 
 import pytest
 
-from tests.support.simulated import task
-from zf.proof.layout import BUILT_ON, LOCKS
-from zf.work.caching import beforehand, lookup
-from zf.work.caching.beforehand import Verifying, _wait_for_end, guessed
+from zf.work.caching import lookup
+from zf.work.caching.beforehand import Verifying
 from zf.work.caching.lookup import Caching, Lookup
 
 
@@ -46,13 +44,6 @@ def test_it_says_what_verifying_says_and_is_gone_afterwards(earlier):
     assert _gone(begun._pid)
 
 
-def test_what_is_closed_twice_is_closed_once(earlier):
-    begun = Verifying.begin(str(earlier.proof("r1")))
-    begun.close()
-    begun.close()
-    assert _gone(begun._pid)
-
-
 def test_what_there_is_by_now_is_not_waited_for(earlier):
     begun = Verifying.begin(str(earlier.proof("r1")))
     while (sound := begun.sound_by_now()) is None:
@@ -65,6 +56,25 @@ def test_it_is_not_waited_for_when_nobody_asks(earlier):
     begun = Verifying.begin(str(earlier.proof("r1")))
     begun.close()
     assert _gone(begun._pid)
+
+
+def test_it_ends_when_the_caller_is_killed_before_it_reads(earlier):
+    program = (
+        "import os; from zf.work.caching import beforehand\n"
+        "beforehand.json_encode = lambda told: b'x' * 1_000_000\n"
+        f"beforehand.Verifying.begin({str(earlier.proof('r1'))!r})\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    # It has this pipe, too, and so that is at its end only when both are gone.
+    subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60, check=False)
+
+
+def test_where_no_pipe_can_be_had_it_is_not_begun(earlier, monkeypatch):
+    def pipe():
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(os, "pipe", pipe)
+    assert Verifying.begin(str(earlier.proof("r1"))) is None
 
 
 def test_of_a_proof_that_was_changed_nothing_is_said(earlier):
@@ -83,7 +93,7 @@ def test_of_what_cannot_be_verified_nothing_is_said(earlier, tmp_path):
 def test_a_run_that_it_vouches_for_is_not_verified_again(earlier):
     proofs = str(earlier.root / "proofs")
     caching = Caching(look_up=True)
-    caching.begin(proofs, task("build", cache=True), None)
+    caching.begin(proofs, "build")
     asked = []
     found = caching.lookup(proofs)._verify("r1", lambda: asked.append("meanwhile"))
     caching.close()
@@ -115,50 +125,8 @@ def test_the_run_of_the_newest_result_is_guessed(earlier, monkeypatch):
     assert lookup._likely(proofs, "other") == ""
     assert earlier.zf("run", "--cached", "--run-id", "r2").code == 0
     assert lookup._likely(proofs, "build") == "r1"  # r2 has it from there
-    monkeypatch.setattr(beforehand, "_SMALL_BYTES", 10)
+    monkeypatch.setattr(lookup, "_SMALL_BYTES", 10)
     assert lookup._likely(proofs, "build") == ""
-
-
-def test_the_next_run_is_guessed_by_what_the_last_one_took(earlier, monkeypatch):
-    proofs = str(earlier.root / "proofs")
-    guess = f"{proofs}/{LOCKS}/{BUILT_ON}"
-    assert guessed(proofs, guess) == ""
-    assert earlier.zf("run", "--cached", "--run-id", "r2").code == 0
-    assert guessed(proofs, guess) == "r1"
-    monkeypatch.setattr(beforehand, "_SMALL_BYTES", 10)
-    assert guessed(proofs, guess) == ""
-    monkeypatch.undo()
-    (earlier.root / "a.txt").write_text("two\n")
-    assert earlier.zf("run", "--cached", "--run-id", "r3").code == 0
-    assert not os.path.exists(guess)
-
-
-@pytest.mark.parametrize("said", [b"../r1", b"", b"r1\nr1", b"\xff", b"r9", b"r" * 1000])
-def test_a_guess_that_is_no_run_is_none(earlier, tmp_path, said):
-    (tmp_path / "guess").write_bytes(said)
-    assert guessed(str(earlier.root / "proofs"), str(tmp_path / "guess")) == ""
-
-
-@pytest.mark.parametrize("guess", ["r1", "r2", "r9"])
-def test_a_wrong_guess_decides_nothing(earlier, guess):
-    assert earlier.zf("run", "--run-id", "r2").code == 0
-    earlier.proof("r2", "build/20-logs/step-0.log").write_text("another\n")
-    earlier.proof(LOCKS, BUILT_ON).write_text(guess)
-    assert earlier.zf("run", "--cached", "--run-id", "r3").code == 0
-    assert earlier.status("r3", "build")["cached_from"]["run"] == "r1"
-
-
-@pytest.mark.parametrize(("processors", "waits"), [(1, True), (2, True), (3, False)])
-def test_with_few_processors_it_waits_until_the_project_is_loaded(processors, waits, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: processors)
-    loading, loader = os.pipe()
-    waiting = threading.Thread(target=_wait_for_end, args=(loading,))
-    waiting.start()
-    waiting.join(0.2 if waits else None)
-    assert waiting.is_alive() == waits
-    os.close(loader)
-    waiting.join()
-    os.close(loading)
 
 
 def test_a_worker_that_looks_a_result_up_has_no_use_for_what_verifies_it():

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.errors import ZfError
-from zf.proof.layout import BUILT_ON, LOCKS
+from zf.proof.layout import LOCKS
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 class Beside:
     """What is done beside the loading of a project that is to be run: a look at the work tree, and
-    one at the `run` that is to be built on. None stands for the one that most likely will be, the
-    empty word for none.
+    one at the `run` that is to be built on.
     """
 
     looking: Looking | None = None
     verifying: Verifying | None = None
 
-    def __init__(self, run: str | None = "") -> None:
+    def __init__(self, run: str = "") -> None:
         self._run = run
 
     def __enter__(self) -> Self:
@@ -51,23 +50,12 @@ class Beside:
         proofs = f"{home}/proofs"
         self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/{LOCKS}")
 
-    def verify(self, home: str, loading: int | None) -> None:
-        """Begin to verify the run, if there is one; `loading` is the pipe that the project comes
-        from.
-        """
-        proofs, run_dir = f"{home}/proofs", ""
-        guess = f"{proofs}/{LOCKS}/{BUILT_ON}"
-        if self._run == "" or (self._run is None and not os.path.exists(guess)):
+    def verify(self, home: str) -> None:
+        """Begin to verify the run, if there is one."""
+        if not self._run:
             return
-        from zf.work.caching import beforehand  # noqa: PLC0415 - few runs are built on another
+        from zf.proof.read import find_run  # noqa: PLC0415 - once this is needed
+        from zf.work.caching.beforehand import Verifying  # noqa: PLC0415 - as above
 
-        if self._run is None:
-            if run := beforehand.guessed(proofs, guess):
-                run_dir = f"{proofs}/{run}"
-        else:
-            from zf.proof.read import find_run  # noqa: PLC0415 - as above
-
-            with suppress(ZfError):  # which will be told when the run is looked for
-                run_dir = find_run(proofs, self._run)
-        if run_dir:
-            self.verifying = beforehand.Verifying.begin(run_dir, after=loading)
+        with suppress(ZfError):  # which will be told when the run is looked for
+            self.verifying = Verifying.begin(find_run(f"{home}/proofs", self._run))

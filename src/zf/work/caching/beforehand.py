@@ -15,18 +15,10 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from zf.lean.records import DecodeError, Struct, json_decode, json_encode
 from zf.lean.signals import signal
-from zf.model import is_valid_id
 from zf.proof.layout import PLAN
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
-
-# The plan.json of a run that is verified before anything asks for it: a larger one would cost more
-# than it can save where nothing does.
-_SMALL_BYTES = 64 * 1024
-_LONGEST_ID = 128
-# The runner, and what loads the project.
-_PROCESSES = 2
 
 
 class Sound(Struct, frozen=True):
@@ -49,16 +41,14 @@ class Verifying:
         self._pid = pid
         self._answer = answer
         self._sound: Sound | None = None
-        self._is_closed = False
 
     @classmethod
-    def begin(
-        cls, run_dir: str, trust: Trust | None = None, after: int | None = None
-    ) -> Self | None:
-        """Begin; None where no process can be had. On two processors, only once nothing writes to
-        the pipe `after` any more.
-        """
-        answer, theirs = os.pipe()
+    def begin(cls, run_dir: str, trust: Trust | None = None) -> Self | None:
+        """Begin; None where no process can be had, or no pipe."""
+        try:
+            answer, theirs = os.pipe()
+        except OSError:
+            return None
         try:
             pid = os.fork()
         except OSError:
@@ -66,7 +56,8 @@ class Verifying:
             return None
         else:
             if pid == 0:
-                _verify_and_exit(theirs, run_dir, trust, after)
+                os.close(answer)  # or it would wait for itself to read, should the other one die
+                _verify_and_exit(theirs, run_dir, trust)
             return cls(run_dir, pid, answer)
         finally:
             os.close(theirs)
@@ -89,50 +80,17 @@ class Verifying:
         return self.sound() if self._answer < 0 or poll.poll(0) else None
 
     def close(self) -> None:
-        """End it; it may be closed again."""
         if self._answer >= 0:
             os.close(self._answer)
-            self._answer = -1
-        if not self._is_closed:
-            self._is_closed = True
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
 
 
-def is_small(run_dir: str) -> bool:
-    """Whether a run is soon verified."""
-    with suppress(OSError):
-        return os.stat(f"{run_dir}/{PLAN}").st_size <= _SMALL_BYTES
-    return False
-
-
-def keep_guess(path: str, run: str) -> None:
-    """Leave in this file which run the next one will most likely be built on, if there is one.
-    Whatever becomes of it, or is written there, is a guess.
-    """
-    with suppress(OSError):
-        if run:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(run)
-        else:
-            os.unlink(path)
-
-
-def guessed(proofs: str, path: str) -> str:
-    """The run that the next one will most likely be built on, if it is soon verified."""
-    with suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
-        run = file.read(_LONGEST_ID + 1)
-        if is_valid_id(run) and is_small(f"{proofs}/{run}"):
-            return run
-    return ""
-
-
-def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None, after: int | None) -> NoReturn:
+def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None) -> NoReturn:
     """The other process; it says nothing of what is wrong: verifying again will."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _wait_for_end(after)
         from zf.audit.authentic import NO_TRUST  # noqa: PLC0415 - the import this is about
         from zf.audit.findings import State  # noqa: PLC0415 - as above
         from zf.audit.verify import verify  # noqa: PLC0415 - as above
@@ -147,13 +105,3 @@ def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None, after: int 
                 stream.write(json_encode(told))
     finally:
         os._exit(0)
-
-
-def _wait_for_end(pipe: int | None) -> None:
-    """Leave the second of two processors to what writes to this pipe: the runner waits for that
-    first, and would else share its own with one of the two.
-    """
-    if pipe is not None and (os.cpu_count() or 1) <= _PROCESSES:
-        poll = select.poll()
-        poll.register(pipe, 0)  # hang-ups are always told of
-        poll.poll()

@@ -17,16 +17,17 @@ from zf.events import Status
 from zf.lean.records import Struct, field
 from zf.model import is_valid_id
 from zf.proof import checksums, read
-from zf.proof.layout import ARTIFACTS, BUILT_ON, CACHE, MANIFEST, TASK_LIST
+from zf.proof.layout import ARTIFACTS, CACHE, MANIFEST, PLAN, TASK_LIST
 from zf.work.caching import parts
-from zf.work.caching.beforehand import Verifying, is_small, keep_guess
+from zf.work.caching.beforehand import Verifying
 from zf.work.caching.parts import Change, Parts
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
-    from zf.model import Task
-    from zf.work.caching.ahead import Ahead
-    from zf.work.caching.files import Generated
+
+# The plan.json of a run that is verified before anything asks for it: a larger one would cost more
+# than it can save where nothing does.
+_SMALL_BYTES = 64 * 1024
 
 
 class Origin(Struct, frozen=True):
@@ -86,22 +87,12 @@ class Lookup:
     """
 
     def __init__(
-        self,
-        proofs: str,
-        trust: Trust | None = None,
-        verifying: Verifying | None = None,
-        ahead: Ahead | None = None,
+        self, proofs: str, trust: Trust | None = None, verifying: Verifying | None = None
     ) -> None:
         self._proofs = proofs
         self._trust = trust
         self._verifying = verifying
-        self._ahead = ahead
         self._verified: dict[str, _Verified] = {}
-
-    def seen_ahead(self, task: str) -> list[Generated]:
-        """What a task has left, if that was looked at just now; once."""
-        ahead, self._ahead = self._ahead, None
-        return [] if ahead is None else [*ahead.of(task)]
 
     def newest(self, task: str) -> dict[str, Any]:
         """The record of the task in the newest sealed run that has one which is stored; as it lies
@@ -207,38 +198,20 @@ class Caching(Struct):
     look_up: bool = False
     trust: Trust | None = None
     lookups: dict[str, Lookup] = field(default_factory=dict)
-    # The task that most likely comes first, and what verifies the run whose result it may have.
-    first: Task | None = None
+    # Of the run that is most likely asked for first.
     verifying: Verifying | None = None
-    # What that task had left when a worker had nothing else to do.
-    ahead: Ahead | None = None
 
-    def begin(self, proofs: str, first: Task, verifying: Verifying | None) -> None:
-        """Begin to verify the run whose result the first task most likely has, if it is not being
-        verified yet.
-        """
-        self.first, self.verifying = first, verifying if self.trust is None else None
-        if self.verifying is None and (run := _likely(proofs, first.id)):
+    def begin(self, proofs: str, task: str) -> None:
+        """Begin to verify the run whose result the task most likely has."""
+        if run := _likely(proofs, task):
             self.verifying = Verifying.begin(f"{proofs}/{run}", self.trust)
 
-    def get_ready(self, root: str, proofs: str, *, early: bool) -> None:
-        """In a worker: what was begun is for one that is there from the start, which also looks at
-        what the first task has left.
-        """
-        if not early:
+    def get_ready(self, *, early: bool) -> None:
+        """In a worker: what was begun is for one that is there from the start."""
+        if early:
+            import zf.work.caching.attempt  # noqa: F401, PLC0415 - an attempt will ask for it
+        else:
             self.verifying = None
-            return
-        import zf.work.caching.attempt  # noqa: F401, PLC0415 - an attempt will ask for it
-        from zf.work.caching.ahead import Ahead  # noqa: PLC0415 - not in the runner
-
-        if self.first is not None and self.verifying is not None:
-            self.ahead = Ahead.look(self.first, root, proofs)
-
-    def conclude(self, kept: str, run: str) -> None:
-        """Leave in this folder of zf's own which run results were taken from, as the next run will
-        most likely take them from there, too; empty where none was.
-        """
-        keep_guess(f"{kept}/{BUILT_ON}", run)
 
     def close(self) -> None:
         """End what was begun."""
@@ -248,14 +221,17 @@ class Caching(Struct):
     def lookup(self, proofs: str) -> Lookup:
         """One for each process, as a run is verified once for all that it looks up."""
         if proofs not in self.lookups:
-            self.lookups[proofs] = Lookup(proofs, self.trust, self.verifying, self.ahead)
+            self.lookups[proofs] = Lookup(proofs, self.trust, self.verifying)
         return self.lookups[proofs]
 
 
 def _likely(proofs: str, task: str) -> str:
     """The run of the task's newest result, if it is soon verified."""
     run = _named_by_newest(proofs, task, read.list_runs(proofs))
-    return run if run and is_small(f"{proofs}/{run}") else ""
+    with suppress(OSError):
+        if run and os.stat(f"{proofs}/{run}/{PLAN}").st_size <= _SMALL_BYTES:
+            return run
+    return ""
 
 
 def _named_by_newest(proofs: str, task: str, runs: Sequence[str]) -> str:

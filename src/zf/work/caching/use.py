@@ -74,11 +74,11 @@ class Use:
         if self._parts is None:
             return CacheMissed(task, attempt, "", self._around.hide(self.why_not))
         key, reason = self._parts.key, ""
-        there = lookup.seen_ahead(task)
+        there: list[Generated] = []
 
         def meanwhile() -> None:
             with suppress(UnusableError):  # which will be told if it comes to that
-                there[:] = there or [self._generated(whole=False)]
+                there.append(self._generated(whole=False))
 
         for found in lookup.find(task, self._parts, self._secret, meanwhile):
             if isinstance(found, Missed):
