@@ -20,7 +20,7 @@ from tests.support import sshd
 from tests.support.far import AGENT, LIAR, RELAY, left, of_type, parent, pids, said, verified
 from tests.support.places import tree
 from tests.support.program import heard
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, printed
 from zf.work.walls.sandbox import why_not as why_no_sandbox
 
 
@@ -169,10 +169,7 @@ def test_output_can_be_read_while_it_comes(far):
     )
     process = far.popen("run-phase", "A", "--run-id", "r")
     log = far.proof("r", "t", "20-logs", "step-0.log")
-    until = time.monotonic() + 60
-    while not (log.exists() and log.read_text() == "first\n"):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    eventually(lambda: printed(log) == b"first\n")
     (far.root.parent / "go").touch()
     process.communicate()
     assert process.returncode == 0
@@ -380,8 +377,7 @@ def agent_pid(project, attempts=1):
     log = project.proof("r", "t", "20-logs", "step-0.log")
     until = time.monotonic() + 60
     while not (
-        log.exists()
-        and b"up\n" in log.read_bytes()
+        b"up\n" in printed(log)
         and len(of_type(project, "attempt_placed")) == attempts
         and (found := [pid for pid in pids(project.mark) if parent(pid) not in pids(project.mark)])
     ):

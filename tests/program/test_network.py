@@ -20,7 +20,7 @@ import yaml
 from tests.support import network, sshd
 from tests.support.far import AGENT, LIAR, RELAY, left, of_type, parent, pids, said, verified
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, printed
 
 pytestmark = pytest.mark.xdist_group("network")
 
@@ -77,7 +77,7 @@ class Round:
             stderr=subprocess.DEVNULL,
         )
         log = self.project.proof(self.name, "t", "20-logs", "step-0.log")
-        eventually(lambda: log.exists() and b"up\n" in log.read_bytes())
+        eventually(lambda: b"up\n" in printed(log))
         time.sleep(0.2 * self.random.random())  # any moment is as good
 
     def agent(self):

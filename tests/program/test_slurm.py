@@ -14,7 +14,7 @@ from tests.support.far import AGENT, verified
 from tests.support.places import tree
 from tests.support.program import survivors
 from tests.support.slurm import Slurm, why_not
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, printed
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
@@ -148,7 +148,7 @@ def test_when_the_runner_is_killed_its_job_ends(far, slurm):
     far.task("t", WAITS, executor="slurm")
     with far.popen("run-phase", "A", "--run-id", "r") as running:
         log = far.proof("r", "t", "20-logs", "step-0.log")
-        eventually(lambda: log.exists() and log.read_bytes() == b"up\n")
+        eventually(lambda: printed(log) == b"up\n")
         assert slurm.job("t")
         running.send_signal(signal.SIGKILL)
         running.wait()

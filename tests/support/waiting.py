@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -20,3 +21,13 @@ def eventually(
         assert time.monotonic() < until, found
         time.sleep(0.02)
     return found
+
+
+def printed(log: Path) -> bytes:
+    """What is in a log by now; nothing where it is not there yet, or has just been taken away, as
+    that of an attempt is which another one follows.
+    """
+    try:
+        return log.read_bytes()
+    except FileNotFoundError:
+        return b""
