@@ -158,13 +158,15 @@ def test_it_is_gone_when_the_caller_goes_on_without_it(tmp_path, monkeypatch):
 def test_it_ends_when_the_caller_is_killed_before_it_reads(tmp_path):
     write(tmp_path, {"x": good("x")})
     program = (
-        "import os, sys; from zf.plan import preload\n"
+        "import os; from zf.plan import preload\n"
         "preload._packed = lambda loaded: b'x' * 1_000_000\n"
         f"with preload.loading({str(tmp_path)!r}, {str(tmp_path)!r}, default_phase_timeout_s=60):\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     # It has this pipe, too, and so that is at its end only when both are gone.
-    subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60, check=False)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == -9
 
 
 def test_a_run_whose_loader_dies_loads_for_itself(tmp_path):

@@ -66,7 +66,9 @@ def test_it_ends_when_the_caller_is_killed_before_it_reads(earlier):
         "os.kill(os.getpid(), 9)\n"
     )
     # It has this pipe, too, and so that is at its end only when both are gone.
-    subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60, check=False)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == -9
 
 
 def test_where_no_pipe_can_be_had_it_is_not_begun(earlier, monkeypatch):
