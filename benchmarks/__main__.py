@@ -30,6 +30,7 @@ ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "run-task": single.run_task_row,
     "output": single.output_row,
     "redact": single.redact_row,
+    "chatty": single.chatty_row,
     "artifact": single.artifact_rows,
     "events": single.events_rows,
     "latency": single.latency_rows,

@@ -113,6 +113,37 @@ def _output(bench: Bench, *, secrets: int, target: float, must: float) -> Iterat
     )
 
 
+# Prints as a test runner does: a dot for each of 3 000 tests of a tenth of a millisecond.
+_DOTS = """
+for _ in range(3_000):
+    sum(range(5_000))
+    print(".", end="", flush=True)
+"""
+
+
+def chatty_row(bench: Bench) -> Iterator[Row]:
+    """A step that prints a little again and again: what being read costs it, in wall time."""
+    taken: dict[str, list[float]] = {"file": [], "zf": []}
+    for _ in range(bench.rounds):
+        with bench.folder() as folder:
+            _write(folder, "dots.py", _DOTS.encode())
+            _write_task(folder, f"{sys.executable} -I dots.py")
+            alone = f"{sys.executable} -I dots.py > log"
+            taken["file"].append(measure.run(["bash", "--norc", "-c", alone], folder).wall_s)
+            measure.run([*zf_program(), "run-phase", "A", "--run-id", "run"], folder)
+            with open(f"{folder}/proofs/run/a/10-commands/step-0.json", "rb") as file:
+                taken["zf"].append(json.load(file)["duration_s"])
+    yield Row(
+        work="3 000 dots, one at a time: a step / the same into a file",
+        value=median(taken["zf"]) / median(taken["file"]),
+        unit="x",
+        target=1.02,
+        must=1.1,
+        detail=f"{_seconds(taken['zf'])} / {_seconds(taken['file'])}",
+        samples=taken,
+    )
+
+
 def artifact_rows(bench: Bench) -> Iterator[Row]:
     """A large artifact: into the proof and sealed, then verified, beside hashing it once."""
     size = bench.size(2048, 128) * _MIB

@@ -444,6 +444,66 @@ def test_a_run_that_is_killed_does_not_end_the_watch(project, watching):
     watch.ends()
 
 
+def standing_by(watch):
+    """The other zf that a watch has ready for the next cycle; waits for it."""
+    found = []
+
+    def is_there():
+        listed = Path(f"/proc/{watch.process.pid}/task/{watch.process.pid}/children").read_text()
+        found[:] = [int(pid) for pid in listed.split()]
+        return len(found) == 1
+
+    wait_for(is_there)
+    return found[0]
+
+
+def runner_of(project, run):
+    """The process that carried out a run whose task told the parent of its worker."""
+    return int(project.log(run, "t").split()[1])
+
+
+TELLS = "grep -h PPid: f /proc/$PPID/status"
+
+
+def test_a_cycle_is_carried_out_by_what_stood_by_for_it(project, watching):
+    write(project, "f", "0\n")
+    project.task("t", TELLS, sources=["f"])
+    watch = watching("--postpone")
+    watch.until("^watching")
+    for number in (1, 2):
+        ready = standing_by(watch)
+        write(project, "f", f"{number}\n")
+        assert runner_of(project, watch.run_of(watch.until(DONE))) == ready
+    ready = standing_by(watch)
+    assert watch.ends()[0] == 130
+    assert not alive(ready)
+
+
+def test_when_what_stood_by_was_killed_another_one_carries_out_the_cycle(project, watching):
+    write(project, "f", "0\n")
+    project.task("t", TELLS, sources=["f"])
+    watch = watching("--postpone")
+    watch.until("^watching")
+    ready = standing_by(watch)
+    os.kill(ready, signal.SIGKILL)
+    write(project, "f", "1\n")
+    said = watch.until(DONE)
+    assert re.search("^PASS", said, re.MULTILINE)
+    assert runner_of(project, watch.run_of(said)) != ready
+    watch.ends()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_stands_by_ends_with_the_watch(project, watching, number):
+    project.task("t", "true")
+    watch = watching("--postpone")
+    watch.until("^watching")
+    ready = standing_by(watch)
+    watch.process.send_signal(number)
+    wait_for(lambda: not alive(ready))
+    watch.process.wait()
+
+
 PORT = """\
 import http.server, pathlib, sys
 server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.BaseHTTPRequestHandler)

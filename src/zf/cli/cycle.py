@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from zf.cli.begin import carry_out, chosen_of, settle
 from zf.cli.display import progress
 from zf.cli.exits import guarded
+from zf.errors import Exit
 from zf.model import Asked
 from zf.options import WATCH
 from zf.run.host import interrupts
@@ -30,6 +33,19 @@ if TYPE_CHECKING:
     from zf.watch.cycle import Orders
     from zf.work.caching.beforehand import Verifying
 
+# What a cycle takes beside what is imported by now, with what these import.
+_AHEAD = (
+    "zf.watch.cycle",
+    "zf.plan.graph",
+    "zf.run.launch",
+    "zf.plan.load",
+    "zf.run.schedule.scheduler",
+    "zf.proof.source.early_look",
+    "zf.run.upstream",
+    "zf.audit.verify",
+    "zf.work.caching.beforehand",
+    "zf.work.walls.shield",
+)
 # How often it looks whether the watcher is there.
 _LOOK_S = 0.5
 
@@ -57,17 +73,34 @@ class Telling(progress.Watcher):
 
 def main() -> None:
     """`python -m zf.cli.cycle`, with orders on stdin."""
-    from zf.watch.cycle import Orders
-
     gc.disable()  # as `zf.__main__` does, and for the same reason
     interrupts.heed()
-    orders = Orders.unpacked(sys.stdin.buffer.read())
+    _get_ready(sys.stdin.fileno())
+    from zf.watch.cycle import Orders
+
+    given = sys.stdin.buffer.read()
+    if not given:  # the watch is over
+        os._exit(Exit.OK)
+    orders = Orders.unpacked(given)
     os.set_inheritable(orders.wake_fd, False)
     os.set_blocking(orders.wake_fd, False)
     sys.argv = [*orders.command]
     code = guarded(lambda: _carry_out(orders))
     sys.stderr.flush()
     os._exit(code)
+
+
+def _get_ready(orders_fd: int) -> None:
+    """Import what a run takes, as long as there are no orders."""
+    orders = select.poll()
+    orders.register(orders_fd, select.POLLIN)
+    for name in _AHEAD:
+        if orders.poll(0):
+            return
+        import_module(name)
+    from zf.proof import forms
+
+    forms.compile_ahead(lambda: bool(orders.poll(0)))
 
 
 def _carry_out(orders: Orders) -> int:

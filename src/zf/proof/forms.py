@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -101,6 +101,20 @@ def event_problems(event: Mapping[str, Any], version: str | None) -> list[str]:
     # An event of no known type is told by the journal's account.
     is_newer = version is None and event.get("type") in _events("event.schema.json")
     return [f"{event['type']} is no event of version 1"] if is_newer else []
+
+
+def compile_ahead(until: Callable[[], bool]) -> None:
+    """Make what checks the files and events of an ordinary run, for later, until there is something
+    else to do.
+    """
+    for form in ("run", "plan", "recorded-task", "commands", "step", "status", "cache"):
+        if until():
+            return
+        _validator(f"{form}.schema.json").is_valid(None)
+    for kind in _events("event.schema.json"):
+        if until():
+            return
+        _validator_of(kind, "event.schema.json")
 
 
 def sound(form: str, value: Any) -> Any:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from zf.run.selecting import Selected
     from zf.work.caching.beforehand import Verifying
 
+# What reading a plan takes that nothing has vouched for: what checks it is to be loaded.
+_LOADING_S = 0.01
+
 
 def select(
     flow: Flow,
@@ -42,8 +45,8 @@ def select(
     """
     # What has not ended did not fail, and would run twice at once.
     refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
-    if begun is not None and (sound := begun.sound_by_now()):
-        read.SOUND_PLANS.add(sound.plan_sha256)  # it has the validators
+    if begun is not None and (sound := begun.sound_within(_LOADING_S)):
+        read.SOUND_PLANS.add(sound.plan_sha256)
     planned = read.plan_json(run_dir)
     facts = build(planned, read.journal(run_dir).events)
     if chosen := options.matrix or planned.get("matrix"):

@@ -1,8 +1,7 @@
 """A cycle as the watcher sees it: another zf, which carries out an ordinary run, and its journal.
 
-That zf is a process of its own, in a session of its own: whatever becomes of the run, the watcher
-goes on, and Ctrl-C reaches it only through the watcher. It says on a pipe that something happened;
-what happened is in the journal. The pipe's end comes when it and all its workers are gone.
+That zf says on a pipe that something happened; what happened is in the journal. The pipe's end
+comes when it and all its workers are gone.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -24,9 +21,8 @@ from zf.proof.journal import Line
 from zf.proof.layout import JOURNAL
 from zf.report.facts import Facts, Fold
 from zf.run.host import lock
+from zf.watch.standby import Standby
 
-# The module that the other zf begins with.
-MODULE = "zf.cli.cycle"
 _MOST_SAID = 64 * 1024
 
 
@@ -62,6 +58,7 @@ class Running:
 
     def __init__(
         self,
+        other: Standby,
         proofs: str,
         run: str,
         tasks: frozenset[str],
@@ -69,7 +66,7 @@ class Running:
         values: Mapping[str, Any],
         command: Sequence[str],
     ) -> None:
-        """Raises OSError when no process can be started."""
+        """Has the `other` zf go."""
         self.run = run
         self.run_dir = f"{proofs}/{run}"
         self.facts: Facts | None = None
@@ -80,33 +77,11 @@ class Running:
         self._proofs = proofs
         self._journal: GrowingJournal | None = None
         self._fold: Fold | None = None
-        self.wake_fd, theirs = os.pipe()
-        os.set_blocking(self.wake_fd, False)
-        orders = Orders(
-            run, tasks, upstream, os.getcwd(), values, tuple(command), os.getpid(), theirs
-        )
-        try:
-            # Not `-m zf` alone: that would look for modules in the project's folder, too.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs,),
-                start_new_session=True,
-            )
-        except OSError:
-            os.close(self.wake_fd)
-            raise
-        finally:
-            os.close(theirs)
-        assert self._process.stdin is not None
-        assert self._process.stderr is not None
-        self.said_fd = self._process.stderr.fileno()
-        os.set_blocking(self.said_fd, False)
-        with suppress(BrokenPipeError):  # it has died: its end says more
-            self._process.stdin.write(orders.packed())
-            self._process.stdin.close()
+        self._other = other
+        self.wake_fd, self.said_fd = other.wake_fd, other.said.fileno()
+        here, wake_fd = os.getcwd(), other.its_wake_fd
+        orders = Orders(run, tasks, upstream, here, values, tuple(command), os.getpid(), wake_fd)
+        other.order(orders.packed())
 
     def is_over(self) -> bool:
         """Take what came on the pipes; whether it and all its workers are gone."""
@@ -114,7 +89,7 @@ class Running:
         said = _drained(self.said_fd)
         self.said = (self.said + (said or b""))[:_MOST_SAID]
         if over:
-            self.exit_code = self._process.wait()
+            self.exit_code = self._other.process.wait()
         return over
 
     def happened(self) -> Iterator[Line]:
@@ -144,9 +119,9 @@ class Running:
 
     def interrupt(self, number: int) -> None:
         """End it as this signal ends a run: in order, and at once when it comes again."""
-        if self._process.poll() is None:
+        if self._other.is_there():
             with suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                self._other.process.send_signal(number)
 
     def abandon(self) -> None:
         """The watcher cannot go on: it is told to end."""
@@ -155,9 +130,7 @@ class Running:
 
     def close(self) -> None:
         """Let go of what was open."""
-        os.close(self.wake_fd)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
+        self._other.close()
         if self._journal is not None:
             self._journal.close()
 

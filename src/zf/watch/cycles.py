@@ -7,6 +7,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from zf.errors import ZfError
 from zf.events import FAILED, WELL, AttemptEnded, AttemptStarted, RetryScheduled, Status, TaskNotRun
@@ -16,6 +17,7 @@ from zf.watch.agenda import Agenda, Start
 from zf.watch.cycle import Running
 from zf.watch.debounce import Echoes
 from zf.watch.given import Project, Screen, Terms
+from zf.watch.standby import Standby
 from zf.watch.tidy import Tidy
 
 # The clock of a file system stands still for some milliseconds.
@@ -41,6 +43,7 @@ class Cycles:
         self._tidy = Tidy(proofs, terms.keep)
         self._echoes = Echoes()
         self._is_held = False
+        self._standby: Standby | None = None
         self._starts: dict[str, Start] = {}
         # When each running task began, and when the last ones began and ended, on the monotonic
         # clock.
@@ -75,6 +78,22 @@ class Cycles:
         for cycle in self.under_way.values():
             cycle.abandon()
         self._tidy.close()
+        if self._standby is not None:
+            self._standby.close()
+
+    def get_ready(self) -> None:
+        """Nothing goes on, so another zf can start meanwhile, for the next cycle."""
+        if self._standby is None:
+            with suppress(OSError):  # of which will be told should it come to a cycle
+                self._standby = Standby()
+
+    def _another(self) -> Standby:
+        """Another zf, at best one that waits. Raises OSError when none can be started."""
+        waiting, self._standby = self._standby, None
+        if waiting is not None and not waiting.is_there():
+            waiting.close()
+            waiting = None
+        return waiting or Standby()
 
     def supersede(self, ended: Mapping[str, Sequence[str]]) -> None:
         """End these tasks of cycles: the next one runs them again."""
@@ -123,14 +142,14 @@ class Cycles:
             most = self.max_jobs
             values["max_jobs"] = max(1, most - len(self._running))
         try:
-            cycle = Running(
-                self._proofs, run, start.tasks, start.upstream, values, self._project.command
-            )
+            other = self._another()
         except OSError as error:
             self._agenda.stale |= start.tasks
             self._agenda.due -= start.tasks
             self._screen.say(f"no run can be started: {error.strerror}; Enter tries again")
             return
+        command = self._project.command
+        cycle = Running(other, self._proofs, run, start.tasks, start.upstream, values, command)
         self._upcoming = ""
         self._agenda.begun(run, start)
         self._echoes.begun()

@@ -240,6 +240,7 @@ class Watch:
         elif self._is_quiet() and self._cycles.rests_until is None and not self._is_told_waiting:
             self._is_told_waiting = True
             self._screen.waiting(len(self._tasks), len(self._files), len(self._agenda.unsettled))
+            self._cycles.get_ready()
 
     def _warn_of_links(self) -> None:
         for link in scope.behind_links(self._files.links, self._tasks):

@@ -95,10 +95,12 @@ class Capture:
         """Whether the log lacks some of the output."""
         return self._output_hash is not self._log_hash
 
-    def pump(self, pipe: int) -> bool:
-        """Move what one read of the step's pipe gives; False at the end of the output."""
+    def pump(self, pipe: int) -> int | None:
+        """Move what one read of the step's pipe gives; how many bytes that was, none while what
+        shows them is behind, or None at the end of the output.
+        """
         if self.is_behind is not None and self.is_behind():
-            return True
+            return 0
         view = self._buffer.view
         try:
             count = os.readv(pipe, (view,))
@@ -107,14 +109,14 @@ class Capture:
                 raise
             count = 0  # the end of a terminal that is hung up
         if not count:
-            return False
+            return None
         self.heard = time.monotonic()
         if self.came is not None:
             self.came(view[:count])
         self._keep(view[:count] if self._redact is None else self._redact.feed(view[:count]))
         if count >= _SMALL_BYTES and not self._grown:
             self._grow(pipe)
-        return True
+        return count
 
     def late_output(self, pipe: int) -> LateOutput:
         """What comes through the pipe from now on, which is for no log any more."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -44,11 +45,14 @@ def test_it_says_what_verifying_says_and_is_gone_afterwards(earlier):
     assert _gone(begun._pid)
 
 
-def test_what_there_is_by_now_is_not_waited_for(earlier):
+def test_it_is_waited_for_no_longer_than_was_said(earlier):
     begun = Verifying.begin(str(earlier.proof("r1")))
-    while (sound := begun.sound_by_now()) is None:
-        pass
-    assert sound is begun.sound_by_now() is begun.sound()
+    os.kill(begun._pid, signal.SIGSTOP)
+    assert begun.sound_within(0.001) is None
+    os.kill(begun._pid, signal.SIGCONT)
+    sound = begun.sound_within(60)
+    assert sound is not None
+    assert sound is begun.sound_within(0) is begun.sound()
     begun.close()
 
 

@@ -72,12 +72,12 @@ class Verifying:
                     self._sound = json_decode(stream.read(), type=Sound)
         return self._sound
 
-    def sound_by_now(self) -> Sound | None:
-        """The same without waiting."""
+    def sound_within(self, wait_s: float) -> Sound | None:
+        """The same, waiting no longer than that."""
         poll = select.poll()
         if self._answer >= 0:
             poll.register(self._answer, select.POLLIN)
-        return self.sound() if self._answer < 0 or poll.poll(0) else None
+        return self.sound() if self._answer < 0 or poll.poll(wait_s * 1000) else None
 
     def close(self) -> None:
         if self._answer >= 0:

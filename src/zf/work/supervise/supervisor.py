@@ -26,6 +26,7 @@ from zf.lean.signals import signal
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
 from zf.work.supervise.processes import Process, Tree, describe, is_first
+from zf.work.supervise.reading import Reading
 
 if TYPE_CHECKING:
     from zf.work.supervise.inside import Inside
@@ -101,10 +102,9 @@ class Supervisor:
         self._exit_fds: set[int] = set()
         # What else may say something meanwhile, and what takes that.
         self._others: dict[int, Callable[[], None]] = {}
-        self._capture: Capture
         self._terms: Terms
-        self._pipe = -1
-        self._piping = False
+        # Of the child under way, or the last one.
+        self._reading: Reading
         self._keys: tuple[int, Callable[[], bool]] | None = None
         # Whether something was left running, which `tend_kept` is to end when its time comes.
         self.has_kept = False
@@ -128,11 +128,8 @@ class Supervisor:
         a descriptor on which something may come for it, and what takes that, which says whether
         more can come.
         """
-        self._pipe = pipe
-        self._capture = capture
         self._terms = terms
-        self._poll.register(pipe, select.POLLIN)
-        self._piping = True
+        self._reading = reading = Reading(pipe, capture, self._poll)
         self._keys = keys
         if keys is not None:
             self._poll.register(keys[0], select.POLLIN)
@@ -146,15 +143,12 @@ class Supervisor:
         finally:
             self._watch(())
             self._stop_typing()
-            if self.has_kept and self._piping:
+            if self.has_kept and reading.is_open:
+                reading.hand_over()
                 self._kept[pipe] = capture.late_output(pipe)
                 self._late.append(self._kept[pipe])
             else:
-                self._stop_reading()
-                os.close(pipe)
-            # Its number may be another descriptor's from now on, and its log is as good as closed.
-            self._pipe = -1
-            self._piping = False
+                reading.close()
 
     def enclose(self, inside: Inside | None) -> None:
         """Have the trees to come be what is in a container; for None not any more."""
@@ -271,7 +265,7 @@ class Supervisor:
         """When the tree's time is up, as things are, and what that will be called."""
         terms = self._terms
         if terms.silence_s is not None:
-            silent_until = self._capture.heard + terms.silence_s
+            silent_until = self._reading.capture.heard + terms.silence_s
             if silent_until < terms.deadline:
                 return silent_until, Cause.SILENCE
         return terms.deadline, terms.cause
@@ -281,7 +275,7 @@ class Supervisor:
         stop = self._orders.stop
         if stop is not None and (stop.force or not self._terms.cleanup):
             return stop
-        failure = self._capture.failure
+        failure = self._reading.capture.failure
         if failure is not None:
             return Stop(Cause.STORAGE, f"the log could not be written: {failure.strerror}")
         return None
@@ -340,11 +334,13 @@ class Supervisor:
         before = self._stop_reason()
         while True:
             exited = False
-            for fd, _ in self._poll.poll(_milliseconds(until)):
-                if fd == self._pipe:
-                    self._pump()
+            reading = self._reading
+            for fd, _ in self._poll.poll(_milliseconds(min(until, reading.again_at))):
+                if fd == reading.pipe:
+                    reading.pump()
                 else:
                     exited |= self._receive(fd)
+            reading.look_again()
             if exited:
                 return _Wake.EXIT
             if self._stop_reason() != before:
@@ -404,29 +400,17 @@ class Supervisor:
                 self._exit_fds.add(fd)
                 self._poll.register(fd, select.POLLIN)
 
-    def _pump(self) -> None:
-        if not self._capture.pump(self._pipe):
-            # At its end a pipe is always readable; the step may go on without it.
-            self._stop_reading()
-
     def _drain(self) -> None:
         """Take what is still in the pipe. The tree is gone, so that is all, unless another process
         holds the pipe: then it is what is there now. A person who is shown it is not waited for.
         """
-        self._capture.is_behind = None
-        with suppress(BlockingIOError):
-            while self._piping:
-                self._pump()
+        self._reading.capture.is_behind = None
+        self._reading.drain()
 
     def _stop_typing(self) -> None:
         if self._keys is not None:
             self._poll.unregister(self._keys[0])
             self._keys = None
-
-    def _stop_reading(self) -> None:
-        if self._piping:
-            self._poll.unregister(self._pipe)
-            self._piping = False
 
 
 _Status = tuple[int | None, int | None]
