@@ -106,12 +106,9 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
 
 def _launch(request: RunRequest, command: Sequence[str], caching: Caching | None) -> Launched:
     known = Known()
-    # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
-    # runs say how long its tasks will take.
+    # 2. The plan is looked through for secrets, which loads what workers look with.
     proofs = request.flow.proofs
     plan = request.redactor.plan(request.plan.as_json())
-    durations = runs.earlier(proofs, lock.folder(proofs))
-    request = request.weighed(plan["tasks"], durations)
     trace = Trace.begin(request.run, request.environ.get(TRACEPARENT, ""))
     request = replace(request, trace=trace)
     # 3. A queue for signals and orders is open, the run id is ours, and workers are forked.
@@ -121,6 +118,11 @@ def _launch(request: RunRequest, command: Sequence[str], caching: Caching | None
         closing(_pool(request, known, caching, _first_starts(request))) as pool,
     ):
         inbox.open_to_others(*lock.orders_paths(proofs, request.run))
+        # Earlier runs say how long its tasks will take. Meanwhile git looks, and workers get ready.
+        durations = runs.earlier(proofs, lock.folder(proofs))
+        request = request.weighed(plan["tasks"], durations)
+        import zf.run.schedule.scheduler  # noqa: F401, PLC0415 - which no worker needs
+
         source = request.source(inbox)
         source.withdraw()
         # 4. The run's folder appears, whole.

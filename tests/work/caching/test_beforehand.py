@@ -62,6 +62,17 @@ def test_it_is_not_waited_for_when_nobody_asks(earlier):
     assert _gone(begun._pid)
 
 
+def test_it_is_ended_without_being_waited_for(earlier):
+    begun = Verifying.begin(str(earlier.proof("r1")))
+    os.kill(begun._pid, signal.SIGSTOP)
+    begun.end()
+    assert begun.sound() is None
+    ended = os.waitid(os.P_PID, begun._pid, os.WEXITED | os.WNOWAIT)
+    assert ended.si_status == signal.SIGKILL
+    begun.close()
+    assert _gone(begun._pid)
+
+
 def test_it_ends_when_the_caller_is_killed_before_it_reads(earlier):
     program = (
         "import os; from zf.work.caching import beforehand\n"

@@ -35,13 +35,13 @@ class Beside:
     def __exit__(self, *_: object) -> None:
         if self.looking is not None:
             self.looking.close()
-        self.verified()
+        if self.verifying is not None:
+            self.verifying.close()
 
     def verified(self) -> None:
         """Nothing is to be built on what is not verified by now."""
         if self.verifying is not None:
-            self.verifying.close()
-            self.verifying = None
+            self.verifying.end()
 
     def look(self, root: str, home: str) -> None:
         """Begin to look at the work tree."""

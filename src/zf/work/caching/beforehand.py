@@ -7,6 +7,7 @@ and only of a proof that is as it should be: of any other, who asks finds out ag
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from zf.lean.records import DecodeError, Struct, json_decode, json_encode
 from zf.lean.signals import signal
 from zf.proof.layout import PLAN
+from zf.work.supervise import cgroup
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
@@ -79,18 +81,30 @@ class Verifying:
             poll.register(self._answer, select.POLLIN)
         return self.sound() if self._answer < 0 or poll.poll(wait_s * 1000) else None
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Nothing more is asked of it."""
         if self._answer >= 0:
             os.close(self._answer)
+            self._answer = -1
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """The same, and wait until it has gone."""
+        self.end()
         os.waitpid(self._pid, 0)
 
 
 def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None) -> NoReturn:
-    """The other process; it says nothing of what is wrong: verifying again will."""
+    """The other process; it says nothing of what is wrong: verifying again will.
+
+    Workers are about to be forked, or will be as soon as it has answered: both times it waits for
+    the kernel before they would have to.
+    """
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with suppress(RuntimeError):  # no more threads for this user
+            _thread.start_new_thread(cgroup.get_ready, ())
         from zf.audit.authentic import NO_TRUST  # noqa: PLC0415 - the import this is about
         from zf.audit.findings import State  # noqa: PLC0415 - as above
         from zf.audit.verify import verify  # noqa: PLC0415 - as above
@@ -103,5 +117,6 @@ def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None) -> NoReturn
             told = Sound(passed, found.result["head"], found.own, found.tasks, plan_sha256)
             with os.fdopen(answer, "wb") as stream:
                 stream.write(json_encode(told))
+        cgroup.get_ready()
     finally:
         os._exit(0)
