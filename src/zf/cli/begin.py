@@ -279,10 +279,9 @@ def settle(
     def before(root: str, home: str) -> None:
         if beside is not None:
             beside.look(root, home)
-
-    def meanwhile(home: str) -> None:
-        if beside is not None:
             beside.verify(home)
+
+    def meanwhile() -> None:
         _get_ready()
         if beside is not None and beside.looking is not None:
             beside.looking.go_on()
@@ -412,6 +411,7 @@ def begin_rerun(run: str, options: RunOptions) -> int:
     # An archive is no run yet.
     with Beside("" if "/" in run or run.endswith(".tar") else run) as beside:
         flow, settings = settle(options, Asked(), beside)
+        import zf.run.schedule.scheduler  # noqa: F401 - while that run is verified
         from zf.proof.read import plan_json, run_json
         from zf.run.rerun import select
 

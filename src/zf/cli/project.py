@@ -80,14 +80,14 @@ def open_project(
     phase_timeout_s: float | None = None,
     quiet: bool = False,
     before: Callable[[str, str], None] = lambda _root, _home: None,
-    meanwhile: Callable[[str], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
     asked: Asked = _EVERYTHING,
 ) -> Flow:
     """Every task file of the project, checked. Warnings, about what is `asked` for, go to stderr
     unless `quiet`.
 
-    With `meanwhile`, a second process reads the files while this one does that, given the home of
-    the project; `before` is done before that process is started, given its root and home.
+    With `meanwhile`, a second process reads the files while this one does that; `before` is done
+    before that process is started, given the root and the home of the project.
 
     Raises ZfError (exit 2) with all problems of all files.
     """
@@ -103,7 +103,7 @@ def open_project(
         from zf.plan import preload
 
         with preload.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as result:
-            meanwhile(home)
+            meanwhile()
             loaded = result()
     if loaded is None:
         from zf.plan import load
