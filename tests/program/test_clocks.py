@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.faults import Clock, always
 from tests.support.killed_runs import children
+from tests.support.waiting import eventually
 from zf.audit.conclusion import VERIFIED
 from zf.audit.findings import State
 from zf.audit.verify import verify
@@ -99,6 +100,27 @@ def test_a_step_that_was_not_done_in_time_is_ended_as_soon_as_its_worker_looks(p
     process.communicate()
     assert process.returncode == 1
     assert project.status("r1", "a")["status"] == "timeout"
+
+
+def test_a_step_that_prints_is_not_silent_however_late_its_worker_reads(project, clock):
+    os.mkfifo(project.root / "up")
+    script = "echo up > up; until [ -e done ]; do echo x; done"
+    project.task("a", script, timeout_sec=99 * HOUR, silence_timeout_sec=HOUR / 2)
+    words = ("run-phase", "A", "--run-id", "r1", "--phase-timeout", str(99 * HOUR))
+    process = project.popen(*words, env=clock.env)
+    assert (project.root / "up").read_text() == "up\n"
+    (worker,) = children(process.pid)
+    log = project.proof("r1", "a", "20-logs", "step-0.log")
+    for _ in range(5):
+        stop(worker)
+        read = log.stat().st_size
+        clock.go_on(HOUR)
+        os.kill(worker, signal.SIGCONT)
+        eventually(lambda: log.stat().st_size, lambda size, read=read: size > read)
+    (project.root / "done").touch()
+    process.communicate()
+    assert process.returncode == 0
+    check_sealed(project)
 
 
 @pytest.mark.parametrize("seconds", [-400 * 24 * HOUR, -5.0, 5.0, 8 * HOUR])

@@ -493,6 +493,22 @@ def test_when_what_stood_by_was_killed_another_one_carries_out_the_cycle(project
     watch.ends()
 
 
+def test_where_the_working_directory_is_gone_no_run_is_started_and_the_watch_goes_on(
+    project, watching
+):
+    write(project, "f", "0\n")
+    project.task("t", "cat f", sources=["f"])
+    (project.root / "sub").mkdir()
+    watch = watching("--postpone", cwd=project.root / "sub")
+    watch.until("^watching")
+    standing_by(watch)
+    (project.root / "sub").rmdir()
+    write(project, "f", "1\n")
+    watch.until("no run can be started: No such file or directory; Enter tries again")
+    assert watch.process.poll() is None
+    watch.process.kill()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_stands_by_ends_with_the_watch(project, watching, number):
     project.task("t", "true")
@@ -619,7 +635,12 @@ def pids(project, name):
 
 
 def alive(pid):
-    return os.path.exists(f"/proc/{pid}")
+    """A zombie is not: what is to reap it may be no business of ours."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
 def wait_for(condition):

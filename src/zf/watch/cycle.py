@@ -63,10 +63,11 @@ class Running:
         run: str,
         tasks: frozenset[str],
         upstream: Mapping[str, str],
+        folder: str,
         values: Mapping[str, Any],
         command: Sequence[str],
     ) -> None:
-        """Has the `other` zf go."""
+        """Has the `other` zf go, in this folder."""
         self.run = run
         self.run_dir = f"{proofs}/{run}"
         self.facts: Facts | None = None
@@ -79,8 +80,8 @@ class Running:
         self._fold: Fold | None = None
         self._other = other
         self.wake_fd, self.said_fd = other.wake_fd, other.said.fileno()
-        here, wake_fd = os.getcwd(), other.its_wake_fd
-        orders = Orders(run, tasks, upstream, here, values, tuple(command), os.getpid(), wake_fd)
+        wake_fd = other.its_wake_fd
+        orders = Orders(run, tasks, upstream, folder, values, tuple(command), os.getpid(), wake_fd)
         other.order(orders.packed())
 
     def is_over(self) -> bool:

@@ -142,14 +142,14 @@ class Cycles:
             most = self.max_jobs
             values["max_jobs"] = max(1, most - len(self._running))
         try:
-            other = self._another()
+            folder, other = os.getcwd(), self._another()
         except OSError as error:
             self._agenda.stale |= start.tasks
             self._agenda.due -= start.tasks
             self._screen.say(f"no run can be started: {error.strerror}; Enter tries again")
             return
-        command = self._project.command
-        cycle = Running(other, self._proofs, run, start.tasks, start.upstream, values, command)
+        about = start.tasks, start.upstream, folder, values, self._project.command
+        cycle = Running(other, self._proofs, run, *about)
         self._upcoming = ""
         self._agenda.begun(run, start)
         self._echoes.begun()

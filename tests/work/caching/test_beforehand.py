@@ -8,9 +8,12 @@ import sys
 
 import pytest
 
+from zf.lean.records import json_encode
 from zf.work.caching import lookup
-from zf.work.caching.beforehand import Verifying
+from zf.work.caching.beforehand import Sound, Verifying
 from zf.work.caching.lookup import Caching, Lookup
+
+SOUND = Sound(("INTACT",), "1" * 64, {"build": "success"}, {"build": "2" * 64}, "3" * 64)
 
 
 @pytest.fixture
@@ -45,15 +48,15 @@ def test_it_says_what_verifying_says_and_is_gone_afterwards(earlier):
     assert _gone(begun._pid)
 
 
-def test_it_is_waited_for_no_longer_than_was_said(earlier):
-    begun = Verifying.begin(str(earlier.proof("r1")))
-    os.kill(begun._pid, signal.SIGSTOP)
+def test_it_is_waited_for_no_longer_than_was_said():
+    answer, theirs = os.pipe()
+    begun = Verifying("r1", os.getpid(), answer)
     assert begun.sound_within(0.001) is None
-    os.kill(begun._pid, signal.SIGCONT)
+    os.write(theirs, json_encode(SOUND))
+    os.close(theirs)
     sound = begun.sound_within(60)
-    assert sound is not None
+    assert sound == SOUND
     assert sound is begun.sound_within(0) is begun.sound()
-    begun.close()
 
 
 def test_it_is_not_waited_for_when_nobody_asks(earlier):

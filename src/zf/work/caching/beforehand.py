@@ -90,7 +90,7 @@ class Verifying:
             os.kill(self._pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """The same, and wait until it has gone."""
+        """The same, and wait until it has gone, which the kernel may put off for some 20 ms."""
         self.end()
         os.waitpid(self._pid, 0)
 
@@ -98,8 +98,8 @@ class Verifying:
 def _verify_and_exit(answer: int, run_dir: str, trust: Trust | None) -> NoReturn:
     """The other process; it says nothing of what is wrong: verifying again will.
 
-    Workers are about to be forked, or will be as soon as it has answered: both times it waits for
-    the kernel before they would have to.
+    Workers are about to be forked, or will be as soon as it has answered: it waits for the kernel
+    twice, each time so that they need not.
     """
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

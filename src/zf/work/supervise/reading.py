@@ -17,9 +17,10 @@ from zf.work.capture import Capture
 
 # How long pieces gather: too short to be seen, and ten dots of a quick test run.
 REST_S = 0.01
-# What counts as a small piece. A pipe holds 16 times as much, so that a step which begins to write
-# a lot waits for its reader no longer than that moment, and once.
+# What counts as a small piece. A step that fills its pipe meanwhile has to wait, so after more than
+# this at once nothing is left to gather for a while: of much output, waiting costs a hundredth.
 _SMALL_BYTES = 4 * 1024
+_MUCH_S = 1.0
 
 
 class Reading:
@@ -32,6 +33,8 @@ class Reading:
         self.is_open = True
         # When it is to be looked at again, on the monotonic clock: inf while it is waited for.
         self.again_at = math.inf
+        # When there was much at once.
+        self._much_at = -math.inf
         self._poll = poll
         poll.register(pipe, select.POLLIN)
 
@@ -42,11 +45,20 @@ class Reading:
         if count is None:
             # At its end a pipe is always readable; the step may go on without it.
             self.stop()
-        elif 0 < count < _SMALL_BYTES and self.capture.came is None and self.again_at == math.inf:
-            now = self.capture.heard
-            if now - before < 2 * REST_S:
-                self._poll.unregister(self.pipe)
-                self.again_at = now + REST_S
+        elif count >= _SMALL_BYTES:
+            self._much_at = self.capture.heard
+        elif count:
+            self._rest(before)
+
+    def _rest(self, before: float) -> None:
+        """Leave it alone for a moment, if this small piece came soon after the one before, and
+        nobody looks on.
+        """
+        now = self.capture.heard
+        is_trickle = now - before < 2 * REST_S and now - self._much_at > _MUCH_S
+        if is_trickle and self.capture.came is None and self.again_at == math.inf:
+            self._poll.unregister(self.pipe)
+            self.again_at = now + REST_S
 
     def drain(self) -> None:
         """Take all that is there."""
@@ -54,10 +66,12 @@ class Reading:
             while self.is_open:
                 self.pump()
 
-    def look_again(self) -> None:
-        """Wait for it from now on, if it is time."""
-        if self.again_at != math.inf and time.monotonic() >= self.again_at:
+    def look_again(self) -> bool:
+        """Wait for it from now on, if it is time; whether it was."""
+        is_time = self.again_at != math.inf and time.monotonic() >= self.again_at
+        if is_time:
             self.listen()
+        return is_time
 
     def listen(self) -> None:
         """Wait for it from now on."""

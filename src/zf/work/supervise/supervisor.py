@@ -340,9 +340,11 @@ class Supervisor:
                     reading.pump()
                 else:
                     exited |= self._receive(fd)
-            reading.look_again()
+            again = reading.look_again()
             if exited:
                 return _Wake.EXIT
+            if again:  # what has gathered comes before the clock: it may have stood still here
+                continue
             if self._stop_reason() != before:
                 return _Wake.ORDER
             if time.monotonic() >= until:
