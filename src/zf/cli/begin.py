@@ -394,6 +394,7 @@ def carry_out(
             watch = opened.enter_context(lent(request.watch, terminal, _tell))
             request = replace(request, watch=watch)
         done = launch(request, without_values(sys.argv, inputs))
+        beside.let_go()
         return conclude(done, watcher, chosen, hide, options, flow)
 
 

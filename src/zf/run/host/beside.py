@@ -35,13 +35,18 @@ class Beside:
     def __exit__(self, *_: object) -> None:
         if self.looking is not None:
             self.looking.close()
-        if self.verifying is not None:
-            self.verifying.close()
+        self.let_go()
 
     def verified(self) -> None:
         """Nothing is to be built on what is not verified by now."""
         if self.verifying is not None:
             self.verifying.end()
+
+    def let_go(self) -> None:
+        """The run is over, so that nothing waits for what verified."""
+        if self.verifying is not None:
+            self.verifying.close()
+            self.verifying = None
 
     def look(self, root: str, home: str) -> None:
         """Begin to look at the work tree."""
