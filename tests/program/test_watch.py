@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.killed_runs import children
 from tests.support.ports import free_port
 from tests.support.program import ZF, survivors
+from tests.support.waiting import eventually
 from tests.support.zoo import PRELUDE, ZOO
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
@@ -446,15 +448,8 @@ def test_a_run_that_is_killed_does_not_end_the_watch(project, watching):
 
 def standing_by(watch):
     """The other zf that a watch has ready for the next cycle; waits for it."""
-    found = []
-
-    def is_there():
-        listed = Path(f"/proc/{watch.process.pid}/task/{watch.process.pid}/children").read_text()
-        found[:] = [int(pid) for pid in listed.split()]
-        return len(found) == 1
-
-    wait_for(is_there)
-    return found[0]
+    (found,) = eventually(lambda: children(watch.process.pid), lambda pids: len(pids) == 1)
+    return found
 
 
 def runner_of(project, run):

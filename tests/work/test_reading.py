@@ -3,6 +3,8 @@
 import math
 import os
 import select
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -164,3 +166,34 @@ def test_it_can_be_closed_while_it_gathers(step):
     step.reading.close()
     assert step.poll.poll(0) == []
     assert step.reading.again_at == math.inf
+
+
+# An order comes at the very moment at which the pipe is to be looked at again, and nothing is there.
+ORDERED = """
+import os, socket, subprocess, sys, time
+from zf.work.capture import Buffer, Capture
+from zf.work.control import RunnerOrders
+from zf.work.supervise.processes import GroupTree
+from zf.work.supervise.supervisor import Supervisor, Terms
+
+ours, theirs = socket.socketpair()
+life, runner_lives = os.pipe()
+output, end = os.pipe()
+os.set_blocking(output, False)
+supervisor = Supervisor(RunnerOrders(theirs, life), 0.0, GroupTree())
+
+def meanwhile():
+    supervisor._reading.again_at = 0.0
+    os.close(runner_lives)
+
+step = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+capture = Capture(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), Buffer())
+ended = supervisor.run(step.pid, output, capture, Terms(time.monotonic() + 1000.0), meanwhile)
+print(ended.stop.cause)
+"""
+
+
+def test_an_order_is_taken_also_when_the_pipe_is_looked_at_again(tmp_path):
+    command = [sys.executable, "-c", ORDERED, str(tmp_path / "log")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=True)
+    assert done.stdout == b"runner\n"

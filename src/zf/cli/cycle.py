@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from zf.watch.cycle import Orders
     from zf.work.caching.beforehand import Verifying
 
-# What a cycle takes beside what is imported by now, with what these import.
+# What a cycle needs that is not imported by now; each brings what it imports itself.
 _AHEAD = (
     "zf.watch.cycle",
     "zf.plan.graph",

@@ -59,7 +59,7 @@ def test_it_is_waited_for_no_longer_than_was_said():
     assert sound is begun.sound_within(0) is begun.sound()
 
 
-def test_it_is_not_waited_for_when_nobody_asks(earlier):
+def test_it_can_be_closed_before_it_was_asked(earlier):
     begun = Verifying.begin(str(earlier.proof("r1")))
     begun.close()
     assert _gone(begun._pid)

@@ -51,8 +51,8 @@ class Reading:
             self._rest(before)
 
     def _rest(self, before: float) -> None:
-        """Leave it alone for a moment, if this small piece came soon after the one before, and
-        nobody looks on.
+        """Leave it alone for a moment, if this small piece came soon after the one before, and is
+        not shown to anyone.
         """
         now = self.capture.heard
         is_trickle = now - before < 2 * REST_S and now - self._much_at > _MUCH_S

@@ -343,11 +343,10 @@ class Supervisor:
             again = reading.look_again()
             if exited:
                 return _Wake.EXIT
-            if again:  # what has gathered comes before the clock: it may have stood still here
-                continue
             if self._stop_reason() != before:
                 return _Wake.ORDER
-            if time.monotonic() >= until:
+            # What has gathered comes before the clock: this process may have stood still.
+            if time.monotonic() >= until and not again:
                 return _Wake.TIME
 
     def _receive(self, fd: int) -> bool:
