@@ -157,16 +157,21 @@ class Rootless(Engine):
 
     def _become(self) -> None:
         self.folder.chmod(0o755)
-        ids, home = self.folder / "ids", self.folder / "home"
+        ids = self.folder / "ids"
         ids.write_text(self._IDS)
-        (home / "run").mkdir(parents=True, mode=0o700)
-        self.hand_over(home)
         self.programs = SYSTEM
-        self.env = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
         mounts = (f"mount --bind {ids} {path}" for path in ("/etc/subuid", "/etc/subgid"))
         user = f"--reuid={self._USER}", f"--regid={self._USER}", "--clear-groups"
         script = f'{" && ".join(mounts)} && exec "$@"'
         self.prefix = ("unshare", "--mount", "sh", "-c", script, "sh", "setpriv", *user)
+
+    def _try(self, here: Path, kind: Mapping[str, str]) -> str:
+        # Each with a home of its own: podman remembers there which storage it was used with, and
+        # says so in every log where it is asked for another.
+        home = here / "home"
+        (home / "run").mkdir(parents=True, mode=0o700)
+        self.env |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
+        return super()._try(here, kind)
 
     def hand_over(self, folder: Path) -> None:
         subprocess.run(["chown", "-R", f"{self._USER}:{self._USER}", folder], check=True)
