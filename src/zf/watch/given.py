@@ -26,7 +26,15 @@ class Screen(Protocol):
         ...
 
     def pressed(self) -> list[str]:
-        """What the keys ask for: `all`, `failed` or `quit`."""
+        """What the keys ask for: `all`, `failed`, `shell` or `quit`."""
+        ...
+
+    def lend(self) -> None:
+        """Leave the terminal to something else, until `take_back`."""
+        ...
+
+    def take_back(self) -> None:
+        """Have it again."""
         ...
 
     def changed(self, files: Sequence[str]) -> None:
@@ -45,8 +53,8 @@ class Screen(Protocol):
         """It is over."""
         ...
 
-    def waiting(self, tasks: int, files: int, unsettled: int) -> None:
-        """Nothing is under way."""
+    def waiting(self, tasks: int, files: int, unsettled: int, failed: int) -> None:
+        """Nothing is under way; so many tasks are `unsettled`, of which so many `failed`."""
         ...
 
     def tick(self, now: float) -> None:

@@ -23,13 +23,14 @@ from zf.watch.debounce import Debounce
 from zf.watch.files import Files
 from zf.watch.given import Project, Screen, Terms
 from zf.watch.notices import Notices
+from zf.watch.shell import Shell
 
 # A burst of so many events may be one of which the system dropped some.
 _STORM = 500
 # Later than this no event is told of, however busy the machine; what says it was written before
 # was moved there.
 _MOST_LATE_S = 10.0
-_ALL, _FAILED, _QUIT = "all", "failed", "quit"
+_ALL, _FAILED, _SHELL, _QUIT = "all", "failed", "shell", "quit"
 
 
 class Watch:
@@ -59,6 +60,8 @@ class Watch:
         self._told: set[str] = set()
         self._changed: set[str] = set()
         self._is_broken = False
+        # What has the terminal: until it is left, nothing is done but to collect what changes.
+        self._shell: Shell | None = None
         self._exit_code: int | None = None
         self._is_told_waiting = False
         self._warn_of_links()
@@ -75,7 +78,10 @@ class Watch:
             if self._terms.at_once:
                 self._agenda.everything()
                 self._cycles.ask()
-            while self._exit_code is None or self._cycles.under_way:
+            while self._exit_code is None or self._cycles.under_way or self._shell is not None:
+                if self._shell is not None:
+                    self._attend(self._shell, inbox)
+                    continue
                 if self._exit_code is None and not self._is_broken and self._is_quiet():
                     self._cycles.begin(time.monotonic())
                 self._tell_waiting()
@@ -117,6 +123,8 @@ class Watch:
     def _obey(self, inbox: Inbox) -> None:
         for news in inbox.read():
             if isinstance(news, int):
+                if news == signal.SIGINT and self._shell is not None:
+                    continue  # it was meant for that
                 code = Exit.INTERRUPTED if news == signal.SIGINT else Exit.TERMINATED
                 self._end(code, news)
 
@@ -135,11 +143,43 @@ class Watch:
                     self._cycles.ask()
                 else:
                     self._screen.say("nothing failed")
+            elif wish == _SHELL:
+                self._open_shell()
+
+    def _open_shell(self) -> None:
+        """Leave the terminal to a shell where the first task that failed has its steps."""
+        failed = [name for name in self._tasks if name in self._agenda.failed]
+        self._is_told_waiting = False
+        if self._cycles.under_way:
+            self._screen.say("a shell can be opened here once nothing runs")
+        elif not failed:
+            self._screen.say("nothing failed; zf shell TASK opens a shell for any task")
+        elif self._shell is None:
+            self._screen.lend()
+            try:
+                self._shell = Shell(failed[0], self._project.values)
+            except OSError as error:
+                self._screen.take_back()
+                self._screen.say(f"no shell can be opened: {error.strerror}")
+
+    def _attend(self, shell: Shell, inbox: Inbox) -> None:
+        """Wait for the end of the shell, or of the watch."""
+        poll = select.poll()
+        poll.register(inbox.fileno(), select.POLLIN)
+        poll.register(shell.fd, select.POLLIN)
+        poll.poll()
+        self._obey(inbox)
+        if shell.is_left():
+            shell.close()
+            self._shell = None
+            self._screen.take_back()
 
     def _end(self, code: int, number: int) -> None:
         """End in order what runs; once more, at once."""
         if self._exit_code is None:
             self._exit_code = code
+        if self._shell is not None:
+            self._shell.end()
         self._cycles.interrupt(number)
 
     # What changed.
@@ -239,7 +279,8 @@ class Watch:
             self._is_told_waiting = False
         elif self._is_quiet() and self._cycles.rests_until is None and not self._is_told_waiting:
             self._is_told_waiting = True
-            self._screen.waiting(len(self._tasks), len(self._files), len(self._agenda.unsettled))
+            unsettled, failed = len(self._agenda.unsettled), len(self._agenda.failed)
+            self._screen.waiting(len(self._tasks), len(self._files), unsettled, failed)
             self._cycles.get_ready()
 
     def _warn_of_links(self) -> None:

@@ -21,6 +21,8 @@ class Keys:
 
     def __init__(self) -> None:
         self._fd: int | None = None
+        # The same while something else has them.
+        self._lent: int | None = None
         self._before: list[Any] | None = None
         self._old_handler: Any = None
 
@@ -33,6 +35,8 @@ class Keys:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._lent is not None:
+            self.take_back()
         if self._fd is None:
             return
         signal.signal(signal.SIGCONT, self._old_handler)
@@ -53,6 +57,16 @@ class Keys:
         if not found:  # the terminal is gone
             self._fd = None
         return found.decode("utf-8", "replace")
+
+    def lend(self) -> None:
+        """Leave them to something else, on a terminal as it was before."""
+        self._restore()
+        self._lent, self._fd = self._fd, None
+
+    def take_back(self) -> None:
+        """Have them again."""
+        self._lent, self._fd = None, self._lent
+        self._set()
 
     def _is_ours(self) -> bool:
         try:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 _MOST_FILES = 3
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
-_WISHES = {"\n": "all", "\r": "all", "f": "failed", "q": "quit"}
-_KEYS = "Enter runs all, f failed, q quits"
+_WISHES = {"\n": "all", "\r": "all", "f": "failed", "s": "shell", "q": "quit"}
+_KEYS = "Enter runs all, {0}q quits"
+# What is there for tasks that are not passed, and for those of them that failed.
+_AGAIN, _SHELL = "f failed, ", "s shell, "
 
 
 class Screen:
@@ -62,6 +64,15 @@ class Screen:
     def pressed(self) -> list[str]:
         """What the keys ask for."""
         return [_WISHES[key] for key in self._keys.pressed() if key in _WISHES]
+
+    def lend(self) -> None:
+        """Leave the terminal to something else, until `take_back`."""
+        self._take_away()
+        self._keys.lend()
+
+    def take_back(self) -> None:
+        """Have it again."""
+        self._keys.take_back()
 
     def changed(self, files: Sequence[str]) -> None:
         """These files have changed."""
@@ -138,12 +149,14 @@ class Screen:
         ).rstrip("\n")
         return f"{text} at {at}"
 
-    def waiting(self, tasks: int, files: int, unsettled: int) -> None:
-        """Nothing is under way."""
-        left = f" ({unsettled} not passed)" if unsettled else ""
-        told = f"watching {count(tasks, 'task')}{left}, {count(files, 'file')}"
+    def waiting(self, tasks: int, files: int, unsettled: int, failed: int) -> None:
+        """Nothing is under way; so many tasks are `unsettled`, of which so many `failed`."""
+        # One or the other: the keys come after it, and all has to fit into 80 columns.
+        more = f" ({unsettled} not passed)" if unsettled else f", {count(files, 'file')}"
+        told = f"watching {count(tasks, 'task')}{more}"
         if self._keys.fileno() is not None:
-            told += f" - {_KEYS}"
+            keys = (_AGAIN if unsettled else "") + (_SHELL if failed else "")
+            told += f" - {_KEYS.format(keys)}"
         if not self._moves:
             if told != self._last_waiting:
                 self._print(told)
