@@ -9,8 +9,8 @@ again. What can watch is left watching: zf opens the shell from there, beside Ta
 terminal. Paths are completed with Tab.
 
 Keys follow each other in 0.2 s, the time of an average skilled typist (Card, Moran and Newell, The
-Keystroke-Level Model, CACM 23, 1980). Nothing else is taken for the person: no thinking, no change
-from the editor to the terminal.
+Keystroke-Level Model, CACM 23, 1980). Nothing else is added for the person: no thinking, no way
+from the editor to the terminal, or to a second one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from benchmarks.measure import FailedError, environment
 from benchmarks.runners import zf_program
 
 _LIMIT_S = 60
-_PROMPT = r"(?:^|\n)(?:\([\w ]+\) )?[^\n]*[$#] $"
+# That of bash, alone, in an environment or in zf's shell.
+_PROMPT = r"(?:^|\n)(?:\([\w. ]+\) )?(?:[~/]\S* )?[$#] $"
 _INTERRUPT, _END_OF_INPUT = "\x03", "\x04"
 _CODE = "src/itsdangerous/encoding.py"
 _RIGHT = 'base64.urlsafe_b64encode(string).rstrip(b"=")\n'
@@ -215,20 +216,20 @@ class Terminal:
             if time.monotonic() > end:
                 raise FailedError(f"no {pattern!r} in {_LIMIT_S} s:\n{shown[-2000:]}")
             if select.select([self._fd], [], [], 0 if quick else 1)[0]:
-                more = os.read(self._fd, 65536).decode("utf-8", "replace")
+                try:
+                    more = os.read(self._fd, 65536).decode("utf-8", "replace")
+                except OSError as error:
+                    raise FailedError(f"its shell has ended:\n{shown[-2000:]}") from error
                 shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", more)
             elif quick:
                 break
         return shown
 
     def close(self) -> None:
-        """End what runs there, and the shell."""
-        os.write(self._fd, _INTERRUPT.encode())
-        self._read(_PROMPT)
-        os.write(self._fd, b"exit\n")
-        with suppress(OSError):  # the other end is closed
-            while os.read(self._fd, 4096):
-                pass
+        """End what runs there; what does not heed Ctrl-C ends with its terminal."""
+        with suppress(FailedError):
+            os.write(self._fd, _INTERRUPT.encode())
+            self._read(_PROMPT)
         os.close(self._fd)
         os.waitpid(self._pid, 0)
 
@@ -330,7 +331,7 @@ def main() -> int:
             for tool in tools:
                 folder = f"{scratch}/{tool.name}"
                 loops[tool.name].append(go_through(tool, folder, path, options.key_s))
-    except FailedError as error:
+    except (FailedError, subprocess.CalledProcessError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     finally:

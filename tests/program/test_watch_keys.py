@@ -1,13 +1,14 @@
 """The keys of `zf watch`, on a real terminal; and the shell that one of them opens."""
 
 import os
-import re
 import shlex
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.support.program import ZF, survivors
+from tests.support.killed_runs import children
+from tests.support.program import ZF, Project, survivors
 from tests.support.terminals import Terminal
 from tests.support.waiting import eventually
 
@@ -90,8 +91,101 @@ def test_a_shell_that_cannot_be_opened_says_why(project, watch):
     watch.expect("nothing is begun until the task files are mended")
     watch.expect("watching")
     watch.type("s")
-    said = watch.expect(r"error\[ZF\d+\].*|nothing failed.*")[0]
-    watch.expect(r"watching 2 tasks")
-    assert re.search("tasks/other/task.yaml", watch.said[watch.said.index(said) :])
+    watch.expect(r"tasks/other/task.yaml\S* error\[ZF\d+\]")
+    watch.expect("watching 2 tasks")
     watch.type("q")
     assert watch.ends() == 0
+
+
+def test_a_shell_that_is_killed_leaves_the_keys_to_the_watch(watch):
+    shell_of(watch)
+    watch.type("kill -KILL $$\r")
+    watch.expect(FAILED)
+    watch.type("f")
+    watch.expect("FAIL .*-w2")
+    watch.expect(FAILED)
+    watch.type("\x03")
+    assert watch.ends() == 130
+    assert watch.modes() == watch.modes_before
+
+
+def test_term_again_ends_a_shell_that_takes_no_notice_of_hup(project, watch):
+    shell_of(watch)
+    watch.type("trap '' HUP\r")
+    watch.expect(PROMPT)
+
+    def ended() -> bool:
+        os.kill(watch.process.pid, signal.SIGTERM)
+        return watch.process.poll() is not None
+
+    eventually(ended)
+    assert watch.ends() == 143
+    assert watch.modes() == watch.modes_before
+    assert not survivors(f"ZENFLOW_ROOT={project.root}\0")
+
+
+def test_once_it_is_to_end_no_shell_is_opened(watch):
+    watch.expect(FAILED)
+    watch.type("qs")
+    assert watch.ends() == 0
+    assert "zf shell" not in watch.said
+
+
+def test_what_is_typed_after_s_is_not_for_the_watch(project, watch):
+    watch.expect(FAILED)
+    watch.type("s\r")
+    watch.expect(PROMPT)
+    watch.type("\x04")
+    watch.expect(FAILED)
+    watch.type("q")
+    assert watch.ends() == 0
+    assert len([name for name in os.listdir(project.root / "proofs") if "-w" in name]) == 1
+
+
+def test_without_a_terminal_to_show_it_there_is_no_shell(project):
+    project.task("check", "false")
+    line = shlex.join([*ZF, "watch"])
+    argv = ("sh", "-c", f"exec {line} 2> {shlex.quote(str(project.root.parent))}/said")
+    with Terminal(project, argv=argv) as terminal:
+        said = project.root.parent / "said"
+        eventually(lambda: said.exists() and "q quits" in said.read_text())
+        terminal.type("sq")
+        assert terminal.ends() == 0
+        assert "shell" not in said.read_text()
+
+
+def test_an_instance_that_another_task_lists_has_a_shell(project):
+    project.task("plan", 'echo \'list=["a","b"]\' > $ZF_OUTPUT', outputs=["list"])
+    project.task("test", "false", needs=["plan"], matrix={"from": "plan.list"})
+    with Terminal(project, "watch", NO_COLOR="1") as terminal:
+        terminal.expect("s shell")
+        terminal.type("s")
+        terminal.expect(r"zf shell: as the steps of (test@\S+) would find it")
+        terminal.expect(r"\(zf test@\S+\) \S+ [#$] ")
+        terminal.type("\x04")
+        terminal.expect("q quits")
+        terminal.type("q")
+        assert terminal.ends() == 0
+
+
+def test_the_shell_has_the_inputs_of_the_watch_and_tells_commands_as_it_does(project):
+    (project.root / "zf.yaml").write_text("inputs: {word: {type: string, default: none}}\n")
+    project.task("check", "false")
+    elsewhere = Project(project.root.parent / "elsewhere")
+    words = ("-C", f"../{project.root.name}", "watch", "-i", "word=good")
+    with Terminal(elsewhere, *words, NO_COLOR="1") as terminal:
+        terminal.expect("s shell")
+        terminal.type("s")
+        terminal.expect(PROMPT)
+        terminal.type("echo $INPUT_WORD\r")
+        terminal.expect("\rgood\r")
+        terminal.expect(PROMPT)
+        # So what it advises works where the user is.
+        called = [
+            Path(f"/proc/{pid}/cmdline").read_text() for pid in children(terminal.process.pid)
+        ]
+        assert any(f"\0-C\0../{project.root.name}\0shell\0" in line for line in called)
+        terminal.type("\x04")
+        terminal.expect("q quits")
+        terminal.type("q")
+        assert terminal.ends() == 0

@@ -336,3 +336,25 @@ def test_after_the_last_change_every_result_is_of_the_files_as_they_are(block):
 def test_the_same_in_many_courses():
     for seed in range(1_000, 200_000):
         course(seed)
+
+
+def test_what_failed_is_told_in_the_order_of_what_is_watched_until_it_changes():
+    agenda = settled()
+    agenda.everything()
+    begin(agenda)
+    finish(agenda, "r1", "lib")
+    # Two instances of `app`, which another task lists; the first one is tried again.
+    for name in ("app@n=1", "app@n=2"):
+        agenda.started("r1", name)
+        agenda.ended("r1", name, "failed")
+    assert agenda.all_failed == ["app@n=1"]
+    agenda.retried("r1", "app@n=1")
+    assert agenda.all_failed == []
+    finish(agenda, "r1", "app@n=2", "docs", word="failed")
+    agenda.over("r1")
+    assert agenda.all_failed == ["app@n=2", "docs"]
+    agenda.changed({"lib"})
+    assert agenda.all_failed == ["docs"]
+    agenda.unsuccessful()
+    begin(agenda, "r2")
+    assert agenda.all_failed == []

@@ -53,6 +53,13 @@ def program() -> str:
     return f"zf -C {quote(_folder)}"
 
 
+def as_started() -> tuple[list[str], str | None]:
+    """The words and the folder with which another zf is where this one is, and tells paths and
+    commands as this one does; None for the current folder.
+    """
+    return (["-C", _folder], _started_in) if _folder and _started_in else ([], None)
+
+
 _COMMAND = lazy.pattern(rf"\bzf (?=(?:{'|'.join(VERBS)})\b)")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from zf.lean.records import Struct, field
-from zf.model import Task
+from zf.model import Task, base_of
 from zf.plan.topology import reachable
 
 # How many runs may be built on each other, one on the one before: pruning keeps all that a run is
@@ -66,6 +66,8 @@ class Agenda:
         self.due: set[str] = set()
         self.stale: set[str] = set(watched)
         self.failed: set[str] = set()
+        # Of a task whose instances another task lists, the first of them that failed.
+        self._failed_instances: dict[str, str] = {}
         # The run in which each task succeeded that is fresh.
         self.fresh: dict[str, str] = {}
         self.cycles: dict[str, Cycle] = {}
@@ -85,6 +87,17 @@ class Agenda:
     def unsettled(self) -> set[str]:
         """The watched tasks whose last result is no success, or older than the last change."""
         return (self.due | self.stale | self.failed) & self._watched.keys()
+
+    @property
+    def all_failed(self) -> list[str]:
+        """The tasks that failed, and have not changed since, in the order of what is watched; of a
+        task whose instances another one lists, such an instance.
+        """
+        found = (
+            name if name in self.failed else self._failed_instances.get(name, "")
+            for name in self._watched
+        )
+        return [name for name in found if name]
 
     def renew(
         self, watched: Mapping[str, Member], changed: Collection[str]
@@ -117,6 +130,7 @@ class Agenda:
         for name in invalid:
             self.fresh.pop(name, None)
             self.failed.discard(name)
+            self._failed_instances.pop(name, None)
         spared: set[str] = set()
         ended: dict[str, list[str]] = {}
         for run, cycle in self.cycles.items():
@@ -165,6 +179,8 @@ class Agenda:
         self.due.difference_update(names)
         self.stale.difference_update(names)
         self.failed.difference_update(names)
+        for name in names:
+            self._failed_instances.pop(name, None)
 
     def started(self, run: str, task: str) -> None:
         """An attempt has begun."""
@@ -176,11 +192,16 @@ class Agenda:
         if task in self.cycles[run].tasks:
             self.cycles[run].tasks[task] = WAITING
             self.failed.discard(task)
+        elif self._failed_instances.get(base_of(task)) == task:
+            del self._failed_instances[base_of(task)]
 
     def ended(self, run: str, task: str, word: str) -> None:
         """A task has ended: `well`, `skipped`, `failed`, or else was not run to its end."""
         cycle = self.cycles[run]
         if task not in cycle.tasks:
+            base = base_of(task)
+            if word == "failed" and base in cycle.tasks.keys() - cycle.superseded:
+                self._failed_instances.setdefault(base, task)
             return
         cycle.tasks[task] = ENDED
         if task in cycle.superseded or task not in self._watched:

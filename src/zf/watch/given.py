@@ -88,6 +88,12 @@ class Project(Protocol):
         """How many of them may run at once."""
         ...
 
+    def words_of_shell(self, task: str) -> tuple[Sequence[str], str | None]:
+        """What another zf is called with to open a shell for it, and in which folder if not in the
+        current one.
+        """
+        ...
+
 
 class Terms(Struct, frozen=True):
     """How it is watched: how long a burst of changes is waited for, in seconds; whether folders are

@@ -60,7 +60,7 @@ class Watch:
         self._told: set[str] = set()
         self._changed: set[str] = set()
         self._is_broken = False
-        # What has the terminal: until it is left, nothing is done but to collect what changes.
+        # What has the terminal: until it is left, nothing is done; `Notices` keep what changes.
         self._shell: Shell | None = None
         self._exit_code: int | None = None
         self._is_told_waiting = False
@@ -72,6 +72,7 @@ class Watch:
             inbox = opened.enter_context(listening())
             notices = opened.enter_context(closing(Notices(polling=self._terms.polling)))
             opened.callback(self._cycles.abandon)
+            opened.callback(self._leave_shell)
             notices.watch(self._files.folders)
             # What came between the first look and now is the first change.
             self._hear(self._files.look_at_all())
@@ -80,7 +81,7 @@ class Watch:
                 self._cycles.ask()
             while self._exit_code is None or self._cycles.under_way or self._shell is not None:
                 if self._shell is not None:
-                    self._attend(self._shell, inbox)
+                    self._attend(self._shell, inbox, notices)
                     continue
                 if self._exit_code is None and not self._is_broken and self._is_quiet():
                     self._cycles.begin(time.monotonic())
@@ -143,26 +144,28 @@ class Watch:
                     self._cycles.ask()
                 else:
                     self._screen.say("nothing failed")
-            elif wish == _SHELL:
+            elif wish == _SHELL and self._exit_code is None:
                 self._open_shell()
+                if self._shell is not None:
+                    break  # what was typed after it was meant for the shell
 
     def _open_shell(self) -> None:
         """Leave the terminal to a shell where the first task that failed has its steps."""
-        failed = [name for name in self._tasks if name in self._agenda.failed]
+        failed = self._agenda.all_failed
         self._is_told_waiting = False
         if self._cycles.under_way:
             self._screen.say("a shell can be opened here once nothing runs")
         elif not failed:
             self._screen.say("nothing failed; zf shell TASK opens a shell for any task")
-        elif self._shell is None:
+        else:
             self._screen.lend()
             try:
-                self._shell = Shell(failed[0], self._project.values)
+                self._shell = Shell(*self._project.words_of_shell(failed[0]))
             except OSError as error:
                 self._screen.take_back()
                 self._screen.say(f"no shell can be opened: {error.strerror}")
 
-    def _attend(self, shell: Shell, inbox: Inbox) -> None:
+    def _attend(self, shell: Shell, inbox: Inbox, notices: Notices) -> None:
         """Wait for the end of the shell, or of the watch."""
         poll = select.poll()
         poll.register(inbox.fileno(), select.POLLIN)
@@ -170,7 +173,13 @@ class Watch:
         poll.poll()
         self._obey(inbox)
         if shell.is_left():
-            shell.close()
+            self._leave_shell()
+            self._look(notices)  # before anything is begun
+
+    def _leave_shell(self) -> None:
+        """Take the terminal back from it, if one is open."""
+        if self._shell is not None:
+            self._shell.close()
             self._shell = None
             self._screen.take_back()
 
@@ -279,7 +288,7 @@ class Watch:
             self._is_told_waiting = False
         elif self._is_quiet() and self._cycles.rests_until is None and not self._is_told_waiting:
             self._is_told_waiting = True
-            unsettled, failed = len(self._agenda.unsettled), len(self._agenda.failed)
+            unsettled, failed = len(self._agenda.unsettled), len(self._agenda.all_failed)
             self._screen.waiting(len(self._tasks), len(self._files), unsettled, failed)
             self._cycles.get_ready()
 

@@ -64,8 +64,16 @@ class Keys:
         self._lent, self._fd = self._fd, None
 
     def take_back(self) -> None:
-        """Have them again."""
-        self._lent, self._fd = None, self._lent
+        """Have them again, also when what had them was killed, and has not given them back."""
+        fd, self._lent = self._lent, None
+        if fd is None:
+            return
+        self._fd = fd
+        # Whoever asks for the terminal from the background is stopped by that.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+        with suppress(OSError):
+            os.tcsetpgrp(fd, os.getpgrp())
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._set()
 
     def _is_ours(self) -> bool:

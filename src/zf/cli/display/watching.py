@@ -44,6 +44,8 @@ class Screen:
         self._style = progress.style_of(sys.stderr)
         self._moves = progress.can_move(sys.stderr)
         self._clear = clear and self._moves
+        # A shell shows its prompt there.
+        self._can_lend = sys.stderr.isatty()
         self._watchers: dict[str, progress.Watcher] = {}
         self._cycles: dict[str, Running] = {}
         # The cycle whose board is at the foot of the terminal.
@@ -63,7 +65,8 @@ class Screen:
 
     def pressed(self) -> list[str]:
         """What the keys ask for."""
-        return [_WISHES[key] for key in self._keys.pressed() if key in _WISHES]
+        wishes = [_WISHES[key] for key in self._keys.pressed() if key in _WISHES]
+        return [wish for wish in wishes if wish != "shell" or self._can_lend]
 
     def lend(self) -> None:
         """Leave the terminal to something else, until `take_back`."""
@@ -73,6 +76,7 @@ class Screen:
     def take_back(self) -> None:
         """Have it again."""
         self._keys.take_back()
+        self._last_waiting = ""
 
     def changed(self, files: Sequence[str]) -> None:
         """These files have changed."""
@@ -151,11 +155,11 @@ class Screen:
 
     def waiting(self, tasks: int, files: int, unsettled: int, failed: int) -> None:
         """Nothing is under way; so many tasks are `unsettled`, of which so many `failed`."""
-        # One or the other: the keys come after it, and all has to fit into 80 columns.
+        # One or the other: with the keys, 80 columns are full.
         more = f" ({unsettled} not passed)" if unsettled else f", {count(files, 'file')}"
         told = f"watching {count(tasks, 'task')}{more}"
         if self._keys.fileno() is not None:
-            keys = (_AGAIN if unsettled else "") + (_SHELL if failed else "")
+            keys = (_AGAIN if unsettled else "") + (_SHELL if failed and self._can_lend else "")
             told += f" - {_KEYS.format(keys)}"
         if not self._moves:
             if told != self._last_waiting:

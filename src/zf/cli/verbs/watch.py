@@ -12,6 +12,7 @@ import typer
 from zf import typed
 from zf.cli.begin import chosen_of
 from zf.cli.options import Directory, complete_named, takes_run_options
+from zf.cli.project import as_started
 from zf.errors import ZfError
 from zf.model import is_task_id
 from zf.settings import RunOptions, resolve
@@ -133,6 +134,16 @@ class Project:
         """How many tasks may run at once."""
         settings = resolve(os.environ, self._options, default_run_id="watch", project=flow.project)
         return settings.max_jobs.value
+
+    def words_of_shell(self, task: str) -> tuple[Sequence[str], str | None]:
+        """What another zf is called with to open a shell for it, and in which folder if not in the
+        current one.
+        """
+        words, folder = as_started()
+        inputs = [f"--input={one}" for one in self.values.get("inputs") or ()]
+        if self.values.get("inputs_file") is not None:
+            inputs.append(f"--inputs={self.values['inputs_file']}")
+        return [*words, "shell", *inputs, "--", task], folder
 
 
 def _meant(flow: Flow, word: str) -> Sequence[str]:

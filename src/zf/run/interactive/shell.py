@@ -159,14 +159,19 @@ def _argv(session: Session, here: Surroundings, scratch: str) -> Sequence[str]:
 def _waited_for(program: str, argv: Sequence[str], here: Surroundings) -> int:
     """Start it, and leave all keys to it. TERM and HUP are passed on: a shell on a terminal ends
     with HUP alone; and again each second, as bash forgets one that comes while it shows its prompt.
+    A second TERM ends a shell that takes no notice of HUP.
     """
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _AS_USUAL[:2]}
     pids: list[int] = []
 
-    def pass_on(_number: int, _frame: object) -> None:
+    terms = 0
+
+    def pass_on(number: int, _frame: object) -> None:
+        nonlocal terms
+        terms += number == signal.SIGTERM
         for pid in pids:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGHUP)
+                os.kill(pid, signal.SIGHUP if terms < 2 else signal.SIGKILL)
         signal.alarm(1)
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
