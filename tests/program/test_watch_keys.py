@@ -24,7 +24,8 @@ def watch(project):
     (project.root / "src").write_text("bad\n")
     project.task("other", "true", sources=["none"])
     project.task("check", 'grep "$WORD" src', sources=["src"], env={"WORD": "good"})
-    with Terminal(project, "watch", NO_COLOR="1") as terminal:
+    # COLUMNS is set for those who run tests, and would be believed.
+    with Terminal(project, "watch", NO_COLOR="1", COLUMNS="") as terminal:
         yield terminal
 
 
@@ -91,10 +92,32 @@ def test_a_shell_that_cannot_be_opened_says_why(project, watch):
     watch.expect("nothing is begun until the task files are mended")
     watch.expect("watching")
     watch.type("s")
-    watch.expect(r"tasks/other/task.yaml\S* error\[ZF\d+\]")
-    watch.expect("watching 2 tasks")
+    watch.expect("a shell can be opened here once the task files are mended")
+    watch.expect(r"watching 2 tasks \(1 not passed\) - Enter runs all, f failed, q quits")
     watch.type("q")
     assert watch.ends() == 0
+
+
+def test_what_is_shown_fits_into_a_terminal_that_has_become_narrow_and_keeps_the_keys(watch):
+    watch.expect(FAILED)
+    watch.resize(24, 50)
+    watch.type("f")
+    watch.expect("FAIL ")
+    found = watch.expect("\r\n(.*q quits)$")[1]
+    assert found == "Enter runs all, f failed, s shell, q quits"
+    assert max(map(len, watch.said[watch.said.rindex("FAIL ") :].splitlines())) <= 50
+    watch.type("q")
+    assert watch.ends() == 0
+
+
+def test_a_failure_is_shown_once_where_stdout_is_elsewhere(project):
+    project.task("check", "false")
+    argv = ("sh", "-c", f"exec {shlex.join([*ZF, 'watch'])} > /dev/null")
+    with Terminal(project, argv=argv, NO_COLOR="1") as terminal:
+        terminal.expect("q quits")
+        assert terminal.said.count("check failed after") == 1
+        terminal.type("q")
+        assert terminal.ends() == 0
 
 
 def test_a_shell_that_is_killed_leaves_the_keys_to_the_watch(watch):

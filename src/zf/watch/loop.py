@@ -155,6 +155,8 @@ class Watch:
         self._is_told_waiting = False
         if self._cycles.under_way:
             self._screen.say("a shell can be opened here once nothing runs")
+        elif self._is_broken:
+            self._screen.say("a shell can be opened here once the task files are mended")
         elif not failed:
             self._screen.say("nothing failed; zf shell TASK opens a shell for any task")
         else:
@@ -288,7 +290,8 @@ class Watch:
             self._is_told_waiting = False
         elif self._is_quiet() and self._cycles.rests_until is None and not self._is_told_waiting:
             self._is_told_waiting = True
-            unsettled, failed = len(self._agenda.unsettled), len(self._agenda.all_failed)
+            unsettled = len(self._agenda.unsettled)
+            failed = 0 if self._is_broken else len(self._agenda.all_failed)
             self._screen.waiting(len(self._tasks), len(self._files), unsettled, failed)
             self._cycles.get_ready()
 

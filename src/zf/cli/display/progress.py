@@ -93,9 +93,11 @@ def _is_one_screen() -> bool:
 
 
 class Watcher:
-    """Told of everything that happens; `look_s` is how often it wants to be told of nothing."""
+    """Told of everything that happens; `look_s` is how often it wants to be told of nothing.
+    `in_one` says that what the run came to is shown where this is; stdout may be elsewhere.
+    """
 
-    def __init__(self, options: RunOptions, proofs: str) -> None:
+    def __init__(self, options: RunOptions, proofs: str, *, in_one: bool = False) -> None:
         mode: str = options.progress
         self.ci = ci_around(options.ci, os.environ)
         if mode in {"auto", "live"}:
@@ -106,6 +108,7 @@ class Watcher:
         if options.quiet and mode != "json":
             mode = "none"
         self._options = options
+        self._in_one = in_one or _is_one_screen()
         self._mode = mode
         self._proofs = proofs
         output = options.output or ("group" if self.ci else "quiet")
@@ -317,7 +320,7 @@ class Watcher:
     def _shown(self) -> Collection[str]:
         """The failures that are on the screen with their logs, on which the summary will be."""
         lost = self._muted or (self._display is not None and self._display.has_dropped)
-        return () if self._live is None or lost or not _is_one_screen() else self._live.shown
+        return () if self._live is None or lost or not self._in_one else self._live.shown
 
     def _follow(self, lines: Iterable[str]) -> None:
         """Show what tasks have printed, as fast as the display takes it."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zf.errors import Problem
     from zf.proof.journal import Line
     from zf.report.facts import Facts
+    from zf.report.words import Style
     from zf.settings import RunOptions
     from zf.watch.cycle import Running
 
@@ -41,7 +42,6 @@ class Screen:
         self._options = options
         self._proofs = proofs
         self._keys = keys
-        self._style = progress.style_of(sys.stderr)
         self._moves = progress.can_move(sys.stderr)
         self._clear = clear and self._moves
         # A shell shows its prompt there.
@@ -53,6 +53,11 @@ class Screen:
         # What stands in the last line, which goes when something else comes.
         self._standing = ""
         self._last_waiting = ""
+
+    @property
+    def _style(self) -> Style:
+        """As the terminal is now: it may have another size than before."""
+        return progress.style_of(sys.stderr)
 
     def is_gone(self) -> bool:
         """Whether nothing reads any more what is shown."""
@@ -77,6 +82,8 @@ class Screen:
         """Have it again."""
         self._keys.take_back()
         self._last_waiting = ""
+        if self._moves:
+            streams.say(sys.stderr, "\r\x1b[K")  # a key that was typed there, say
 
     def changed(self, files: Sequence[str]) -> None:
         """These files have changed."""
@@ -92,7 +99,8 @@ class Screen:
         self._take_away()
         self._settle_front()
         self._cycles[cycle.run] = cycle
-        self._watchers[cycle.run] = progress.Watcher(self._options, self._proofs)
+        watcher = progress.Watcher(self._options, self._proofs, in_one=True)
+        self._watchers[cycle.run] = watcher
         self._to_front(cycle.run)
 
     def _to_front(self, run: str) -> None:
@@ -155,19 +163,21 @@ class Screen:
 
     def waiting(self, tasks: int, files: int, unsettled: int, failed: int) -> None:
         """Nothing is under way; so many tasks are `unsettled`, of which so many `failed`."""
-        # One or the other: with the keys, 80 columns are full.
+        # One or the other: with the keys, 80 columns are full. Where they are fewer, the keys stay.
         more = f" ({unsettled} not passed)" if unsettled else f", {count(files, 'file')}"
-        told = f"watching {count(tasks, 'task')}{more}"
+        told, keys = f"watching {count(tasks, 'task')}{more}", ""
         if self._keys.fileno() is not None:
-            keys = (_AGAIN if unsettled else "") + (_SHELL if failed and self._can_lend else "")
-            told += f" - {_KEYS.format(keys)}"
+            more = (_AGAIN if unsettled else "") + (_SHELL if failed and self._can_lend else "")
+            keys = _KEYS.format(more)
+            told += f" - {keys}"
         if not self._moves:
             if told != self._last_waiting:
                 self._print(told)
             self._last_waiting = told
             return
         self._take_away()
-        self._standing = told[: max(1, progress.terminal_size().columns - 1)]
+        columns = max(1, progress.terminal_size().columns - 1)
+        self._standing = (told if len(told) <= columns else keys or told)[:columns]
         streams.say(sys.stderr, self._style.paint(self._standing, "dim"))
 
     def say(self, text: str) -> None:
