@@ -1,5 +1,5 @@
-"""`python -m benchmarks.daily CLONE`: what somebody types, reads and waits for every day, with zf,
-Task, just and nox, recorded on a terminal of 80 columns.
+"""`python -m benchmarks.daily CLONE`: a day's typing, reading and waiting with zf, Task, just and
+nox, recorded on a terminal of 80 columns.
 
 CLONE is a clone of https://github.com/pallets/itsdangerous. Each tool gets a clone of that, and is
 asked once to set up the environment, which takes packages from PyPI. From then on it is recorded:
@@ -170,7 +170,7 @@ class Loop:
 
 
 class Terminal:
-    """A shell on a terminal of 80 columns, with somebody before it."""
+    """A shell on a terminal of 80 columns, and the keys that are typed there."""
 
     def __init__(self, folder: str, path: str, key_s: float, loop: Loop) -> None:
         self.loop = loop
@@ -257,19 +257,19 @@ def prepare(tool: Tool, clone: str, folder: str, path: str) -> None:
 
 def go_through(tool: Tool, folder: str, path: str, key_s: float) -> Loop:
     """Once through the loop."""
-    loop = Loop()
+    loop, has_key = Loop(), len(tool.enter) == 1
     with ExitStack() as opened:
         first = second = opened.enter_context(closing(Terminal(folder, path, key_s, loop)))
         opened.callback(save, folder, _WRONG, _RIGHT)
         first.type(tool.run, "all pass", tool.told or _PROMPT)
         if tool.told:
-            time.sleep(1)  # nobody edits faster, and a watch may still be setting itself up
+            time.sleep(1)  # as an edit takes that long; a watch may still be setting itself up
         save(folder, _RIGHT, _WRONG)
         if tool.told:
             first.wait("a test fails", tool.told)
         else:
             first.type(tool.run, "a test fails")
-        if len(tool.enter) == 1:
+        if has_key:
             first.press(tool.enter)
             first.wait("the shell opens", _PROMPT)
         else:
@@ -277,7 +277,7 @@ def go_through(tool: Tool, folder: str, path: str, key_s: float) -> Loop:
                 second = opened.enter_context(closing(Terminal(folder, path, key_s, loop)))
             second.type(tool.enter, "the shell opens")
         second.type(tool.attempt, "tried in it", rf"1 failed[\s\S]*{_PROMPT}")
-        if len(tool.enter) == 1:
+        if has_key:
             first.press(_END_OF_INPUT)
             first.wait("and is left", tool.told)
         save(folder, _WRONG, _RIGHT)

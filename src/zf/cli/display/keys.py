@@ -69,7 +69,7 @@ class Keys:
         if fd is None:
             return
         self._fd = fd
-        # Whoever asks for the terminal from the background is stopped by that.
+        # A process in the background that asks for the terminal is stopped by SIGTTOU.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         with suppress(OSError):
             os.tcsetpgrp(fd, os.getpgrp())

@@ -83,7 +83,7 @@ class Screen:
         self._keys.take_back()
         self._last_waiting = ""
         if self._moves:
-            streams.say(sys.stderr, "\r\x1b[K")  # a key that was typed there, say
+            streams.say(sys.stderr, "\r\x1b[K")  # such as an echoed key
 
     def changed(self, files: Sequence[str]) -> None:
         """These files have changed."""
@@ -167,8 +167,9 @@ class Screen:
         more = f" ({unsettled} not passed)" if unsettled else f", {count(files, 'file')}"
         told, keys = f"watching {count(tasks, 'task')}{more}", ""
         if self._keys.fileno() is not None:
-            more = (_AGAIN if unsettled else "") + (_SHELL if failed and self._can_lend else "")
-            keys = _KEYS.format(more)
+            again = _AGAIN if unsettled else ""
+            shell = _SHELL if failed and self._can_lend else ""
+            keys = _KEYS.format(again + shell)
             told += f" - {keys}"
         if not self._moves:
             if told != self._last_waiting:
